@@ -1,0 +1,1 @@
+"""The Evidently plugin of unified_mlops: drift monitoring, kept in an Evidently workspace."""

@@ -1,0 +1,1 @@
+"""The TensorBoard plugin of unified_mlops: metrics written as TensorBoard event files too."""

@@ -1,0 +1,1 @@
+"""A Vertex-like facade over open-source MLOps tools, with one lineage graph."""

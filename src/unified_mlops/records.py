@@ -1,0 +1,352 @@
+"""What crosses the hook boundary: refs, the records tools answer with, and events.
+
+Everything here is a frozen dataclass of plain values, so that it can be compared, printed,
+pickled to a worker and imported without any tool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+Scalar = float | int | str
+"""What a parameter may be, as in Vertex AI Experiments."""
+
+Row = Mapping[str, Any]
+"""One entity, instance or feature vector by column name."""
+
+State = Literal["NEW", "RUNNING", "COMPLETE", "FAILED", "CACHED", "CANCELLED"]
+"""States of a run, with Vertex's names (`aiplatform.gapic.Execution.State`)."""
+
+TaskState = Literal[
+    "PENDING", "RUNNING", "SUCCEEDED", "CANCELLED", "FAILED", "SKIPPED", "NOT_TRIGGERED"
+]
+"""States of a pipeline task (`PipelineTaskDetail.State`)."""
+
+ARTIFACTS = frozenset(
+    "dataset column feature_view feature_service feature model model_version endpoint "
+    "prediction report alert".split()
+)
+EXECUTIONS = frozenset("run task job materialization retrieval deployment".split())
+CONTEXTS = frozenset("project experiment pipeline pipeline_run registered_model cluster".split())
+
+
+# --- lineage: refs, nodes, edges, events -----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Who holds a thing and under which name.
+
+    Args:
+        plugin: the plugin that answered for it, by its entry-point name.
+        kind: a noun of `ARTIFACTS`, `EXECUTIONS` or `CONTEXTS`.
+        id: the tool's own identifier.
+        uri: the URN by which every tool's view of the thing is one node in the graph.
+    """
+
+    plugin: str
+    kind: str
+    id: str
+    uri: str
+
+
+EdgeKind = Literal["INPUT", "OUTPUT", "DERIVES", "VERSION_OF", "PARENT_OF", "FIELD", "OBSERVES"]
+Level = Literal["declared", "recorded", "derived", "inferred"]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node of the lineage graph: what it is called and what a page may show of it."""
+
+    uri: str
+    kind: str
+    name: str
+    attributes: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One edge, drawn from upstream to downstream, with the strength of its evidence."""
+
+    source: str
+    kind: EdgeKind
+    target: str
+    level: Level = "recorded"
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`hook` read these refs and wrote those, perhaps inside a run. Derived, never hand-made."""
+
+    hook: str
+    reads: tuple[Ref, ...]
+    writes: tuple[Ref, ...]
+    run: Ref | None = None
+    edges: tuple[Edge, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one native record says, keyed so that seeing it again adds nothing."""
+
+    key: str
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    unresolved: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What a collector found since `cursor`, and the cursor to go on from."""
+
+    observations: Sequence[Observation]
+    cursor: str | None
+
+
+# --- records ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What a tool answers with: its ref, and edges finer than the contract declares."""
+
+    ref: Ref
+    edges: tuple[Edge, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One value of a time series; `time` is seconds since the epoch."""
+
+    key: str
+    value: float
+    step: int
+    time: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord(Record):
+    """An experiment run. `metrics` holds the last value of each key."""
+
+    name: str
+    experiment: str
+    state: State
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    parent: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetRecord(Record):
+    """A file or table. `columns` maps each column to the URNs of the columns it was made from."""
+
+    name: str
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rows: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRecord(Record):
+    """A model logged by a run. `inputs` are the columns of its signature."""
+
+    name: str
+    run: Ref | None = None
+    inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelVersionRecord(Record):
+    """A version in the registry. `inputs` are the columns of its signature."""
+
+    name: str
+    version: str
+    aliases: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    run: Ref | None = None
+    inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureViewRecord(Record):
+    """A feature view as its definition says it."""
+
+    name: str
+    entities: tuple[str, ...]
+    features: tuple[str, ...]
+    source: str
+    description: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaterializationRecord(Record):
+    """Values of `views` with event times in [start, end) were copied to the online store."""
+
+    views: tuple[str, ...]
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A model version on an endpoint; `traffic` is a whole percentage."""
+
+    id: str
+    model: Ref
+    model_name: str
+    traffic: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointRecord(Record):
+    """An endpoint and the models that share its traffic, which sums to 100."""
+
+    name: str
+    deployments: tuple[Deployment, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionRecord(Record):
+    """The answer to one predict call; `ref.id` is the prediction id."""
+
+    predictions: tuple[Any, ...]
+    deployment: Deployment
+    endpoint: Ref
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerRecord(Record):
+    """An HTTP server; `stop()` ends it and waits for its port to be free."""
+
+    url: str
+    stop: Callable[[], None] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A drift score of one column and the threshold it is held against."""
+
+    method: str
+    value: float
+    threshold: float
+
+    @property
+    def drifted(self) -> bool:
+        """Whether the score exceeds its threshold, as Vertex Model Monitoring alerts."""
+        return self.value > self.threshold
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertRecord(Record):
+    """A column whose score exceeded its threshold."""
+
+    monitor: str
+    column: str
+    score: Score
+    time: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportRecord(Record):
+    """One monitoring pass over a pair of datasets."""
+
+    monitor: str
+    scores: Mapping[str, Score]
+    alerts: tuple[AlertRecord, ...] = ()
+    time: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineRecord(Record):
+    """A compiled pipeline: `spec` is KFP's intermediate representation as plain values."""
+
+    name: str
+    spec: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRequest(Record):
+    """One execution of a component.
+
+    Args:
+        name: the task's name in its pipeline.
+        executor: the executor of the compiled component (`container` with `command`, `args`).
+        executor_input: KFP's `ExecutorInput` as plain values.
+        folder: where the task's log and output metadata go.
+        environment: variables to add for the task.
+        resources: `cpus`, `memory_bytes`, `gpus`.
+    """
+
+    name: str
+    executor: Mapping[str, Any] = field(repr=False)
+    executor_input: Mapping[str, Any] = field(repr=False)
+    folder: str
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    resources: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRecord(Record):
+    """A finished task: its parameters, and its artifacts as KFP writes them."""
+
+    name: str
+    state: TaskState
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    artifacts: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    log: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One trial of a tuning job; `history` holds the metrics of each report."""
+
+    number: int
+    params: Mapping[str, Scalar]
+    metrics: Mapping[str, float]
+    state: State
+    history: tuple[Mapping[str, float], ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningRecord(Record):
+    """A tuning job and its trials in the order they were started."""
+
+    trials: tuple[Trial, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterRecord(Record):
+    """A Ray cluster; `address` is what the jobs are given."""
+
+    address: str
+    dashboard: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UI:
+    """How to open a tool's own page on this workspace; `{port}` stands in `command` and `url`."""
+
+    plugin: str
+    title: str
+    command: tuple[str, ...]
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What `umlops doctor` shows of a plugin: versions, where its store is, what is wrong."""
+
+    plugin: str
+    tool: str
+    version: str
+    location: str
+    problem: str = ""
