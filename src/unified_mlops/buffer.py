@@ -61,7 +61,7 @@ class Buffer(Generic[T]):
     def _flush_late(self) -> None:
         try:
             self.flush()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  no caller to raise to; the items are kept
             logger.warning("%d items could not be written yet: %s", len(self._items), error)
 
 

@@ -73,7 +73,7 @@ class Config:
         return base.with_settings(**given)
 
     def with_settings(self, **keywords: Any) -> Config:
-        """This config with some settings replaced, and mappings merged key by key."""
+        """A copy with some settings replaced, and mappings merged key by key."""
         return replace(self, **_merge(self._settings(), keywords))
 
     def to_env(self, run: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -337,7 +337,7 @@ class EndpointHooks:
 
         :param endpoint: the endpoint.
         :param instances: a row for each answer wanted.
-        :param load: returns the model of a ref, with `predict(frame)`; picklable.
+        :param load: returns the model of a ref, with `predict(frame)`.
         """
         raise NotImplementedError
 

@@ -26,11 +26,15 @@ TaskState = Literal[
 """States of a pipeline task (`PipelineTaskDetail.State`)."""
 
 ARTIFACTS = frozenset(
-    "dataset column feature_view feature_service feature model model_version endpoint "
-    "prediction report alert".split()
+    [
+        *("dataset", "column", "feature_view", "feature_service", "feature", "model"),
+        *("model_version", "endpoint", "prediction", "report", "alert"),
+    ]
 )
-EXECUTIONS = frozenset("run task job materialization retrieval deployment".split())
-CONTEXTS = frozenset("project experiment pipeline pipeline_run registered_model cluster".split())
+EXECUTIONS = frozenset(["run", "task", "job", "materialization", "retrieval", "deployment"])
+CONTEXTS = frozenset(
+    ["project", "experiment", "pipeline", "pipeline_run", "registered_model", "cluster"]
+)
 
 
 # --- lineage: refs, nodes, edges, events -----------------------------------------------------

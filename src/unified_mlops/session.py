@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import pluggy
@@ -104,21 +105,15 @@ class Session:
         owner = _owner(hook, arguments)
         if owner:
             self.route(hook, arguments)
-        answers: dict[str, R] = {}
-        failures: dict[str, Exception] = {}
-        for plugin in self.implementers(hook):
-            try:
-                answers[plugin] = self._call(plugin, hook, arguments)
-            except Exception as error:
-                failures[plugin] = error
-        if owner in failures:
-            raise failures[owner]
+        told: Told[R] = self._each(hook, dict.fromkeys(self.plugins, arguments))
+        if owner and owner in told.failures:
+            raise told.failures[owner]
         if owner:
-            for plugin, error in failures.items():
+            for plugin, error in told.failures.items():
                 message = f"plugin {plugin!r} failed in {hook.__name__}: {error}"
                 warnings.warn(message, PluginWarning, stacklevel=3)
         self._record(hook, arguments, None)
-        return Told(answers, failures)
+        return told
 
     def route(self, hook: Callable[..., Any], arguments: Mapping[str, Any]) -> str:
         """The name of the one plugin that `ask` would call."""
@@ -182,7 +177,7 @@ class Session:
                 hint="install the plugin with an entry point in 'unified_mlops.plugins'",
             )
         run = run or self.run
-        env = self.config.to_env(run and {"experiment": run.experiment, "name": run.name})
+        env = self.config.to_env({"experiment": run.experiment, "name": run.name} if run else None)
         return env | {key: os.environ[key] for key in (ALLOWED, TRACE) if key in os.environ}
 
     def close(self) -> None:
@@ -191,13 +186,19 @@ class Session:
 
     def _collect(self, cursors: Mapping[str, str | None]) -> Told[Collection]:
         """Ask each collector for what is new since its own cursor."""
-        answers: dict[str, Collection] = {}
+        hook = LineageHooks.mlops_collect_lineage
+        return self._each(hook, {name: {"cursor": cursors.get(name)} for name in self.plugins})
+
+    def _each(
+        self, hook: Callable[..., Any], arguments: Mapping[str, Mapping[str, Any]]
+    ) -> Told[Any]:
+        """Call a hook of every plugin that overrides it, with the arguments of that plugin."""
+        answers: dict[str, Any] = {}
         failures: dict[str, Exception] = {}
-        for plugin in self.implementers(LineageHooks.mlops_collect_lineage):
-            arguments = {"cursor": cursors.get(plugin)}
+        for plugin in self.implementers(hook):
             try:
-                answers[plugin] = self._call(plugin, LineageHooks.mlops_collect_lineage, arguments)
-            except Exception as error:
+                answers[plugin] = self._call(plugin, hook, arguments[plugin])
+            except Exception as error:  # noqa: BLE001  one failing plugin never stops another
                 failures[plugin] = error
         return Told(answers, failures)
 
@@ -252,6 +253,37 @@ def current_session() -> Session:
     """The session of this thread or task, else the process's first, else a new one."""
     session = _current.get() or (_first[0] if _first else None)
     return session or use_session(Session())
+
+
+def init(
+    *,
+    experiment: str | None = None,
+    workspace: str | Path | None = None,
+    providers: Mapping[str, str] | None = None,
+    plugins: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Session:
+    """Set what the current session is built from; settings of earlier calls stay.
+
+    Args:
+        experiment: the experiment that runs belong to.
+        workspace: the folder below which the embedded tools keep their stores.
+        providers: the plugin that serves a noun, where several could.
+        plugins: settings of each plugin.
+    """
+    before = _current.get() or (_first[0] if _first else None)
+    given = {
+        "experiment": experiment,
+        "workspace": Path(workspace) if workspace is not None else None,
+        "providers": providers,
+        "plugins": plugins,
+    }
+    settings = {key: value for key, value in given.items() if value is not None}
+    config = before.config.with_settings(**settings) if before else Config.load(**settings)
+    if before is not None:
+        before.close()
+        if config == before.config:
+            return use_session(before)
+    return use_session(Session(config))
 
 
 def use_session(session: Session) -> Session:

@@ -97,3 +97,9 @@ def path_of(uri: str) -> Path:
     if not uri.startswith("file://"):
         raise LineageError(f"{uri!r} is not a local file", hint="give a file:// URN or a path")
     return Path(unquote(uri.removeprefix("file://")))
+
+
+def is_column(uri: str) -> bool:
+    """Whether a URN names a column; `#table=t` names a table."""
+    fragment = uri.rpartition("#")[2] if "#" in uri else ""
+    return bool(fragment) and not fragment.startswith("table=")

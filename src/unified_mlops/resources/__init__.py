@@ -1,0 +1,1 @@
+"""The nouns a user holds, one file per family; each is a session and a record."""

@@ -1,0 +1,326 @@
+"""Experiments: runs, what they were given, what they measured and what they made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from unified_mlops.errors import (
+    AlreadyExistsError,
+    ArgumentError,
+    ArgumentTypeError,
+    NotFoundError,
+)
+from unified_mlops.hookspecs import ModelHooks, RunHooks
+from unified_mlops.records import RunRecord, Scalar, State
+from unified_mlops.resources.base import Resource
+from unified_mlops.resources.datasets import Dataset
+from unified_mlops.resources.metrics import metric_log
+from unified_mlops.resources.models import ExperimentModel
+from unified_mlops.session import Session, current_session
+
+
+class ExperimentRun(Resource[RunRecord]):
+    """A run of an experiment.
+
+    Args:
+        run_name: its name.
+        experiment: its experiment; the session's if left out.
+        session: where to look; the current session if left out.
+
+    Raises:
+        NotFoundError: there is no such run.
+    """
+
+    def __init__(
+        self, run_name: str, experiment: str | None = None, *, session: Session | None = None
+    ) -> None:
+        self.session = session or current_session()
+        self.record = self.session.ask(
+            RunHooks.mlops_get_run,
+            experiment=experiment_name(self.session, experiment),
+            name=run_name,
+        )
+
+    @classmethod
+    def create(
+        cls,
+        run_name: str,
+        experiment: str | None = None,
+        *,
+        parent: ExperimentRun | None = None,
+        tags: Mapping[str, str] | None = None,
+        session: Session | None = None,
+    ) -> ExperimentRun:
+        """Create a run, in state RUNNING, without making it the active one.
+
+        Raises:
+            AlreadyExistsError: the experiment has a run of that name.
+        """
+        session = session or current_session()
+        record = session.ask(
+            RunHooks.mlops_create_run,
+            experiment=experiment_name(session, experiment),
+            name=run_name,
+            parent=parent.record if parent else None,
+            tags=tags or {},
+        )
+        return cls.of(record, session)
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.record.name
+
+    @property
+    def state(self) -> State:
+        """The run's state, read anew."""
+        return self._read().state
+
+    def log_params(self, params: Mapping[str, Scalar]) -> None:
+        """Record parameters; logging one again overwrites it.
+
+        Args:
+            params: float, int or str by name.
+
+        Raises:
+            ArgumentTypeError: any other type; nothing was written.
+        """
+        for key, value in params.items():
+            if isinstance(value, bool) or not isinstance(value, float | int | str):
+                raise ArgumentTypeError(
+                    f"param {key!r} is {value!r}, a {type(value).__name__}",
+                    hint=f"log a float, int or str: log_params({{{key!r}: {str(value)!r}}})",
+                )
+        self.session.tell(RunHooks.mlops_log_params, run=self.record, params=dict(params))
+
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Record summary metrics: one value each, as a whole run has it."""
+        metric_log(self.session).add(self.record, metrics, 0)
+
+    def log_time_series_metrics(
+        self, metrics: Mapping[str, float], step: int | None = None
+    ) -> None:
+        """Record a point of time series.
+
+        Points are written together, at the latest a second later, at the run's end and before
+        anything is read.
+
+        Args:
+            metrics: values by name.
+            step: where they stand on the time axis; one more than the largest if left out.
+        """
+        metric_log(self.session).add(self.record, metrics, step)
+
+    def log_input(self, dataset: Dataset, context: str = "training") -> None:
+        """Record that the run read a dataset.
+
+        Args:
+            dataset: what it read.
+            context: what for, such as `training` or `evaluation`.
+        """
+        self.session.tell(
+            RunHooks.mlops_log_input, run=self.record, dataset=dataset.record, context=context
+        )
+
+    def log_artifact(self, path: str | Path, folder: str = "") -> None:
+        """Keep a copy of a file with the run.
+
+        Raises:
+            NotFoundError: there is no such file.
+        """
+        if not Path(path).is_file():
+            raise NotFoundError(f"no file {str(path)!r}", hint="give the path of a file")
+        self.session.tell(
+            RunHooks.mlops_log_artifact, run=self.record, path=Path(path), folder=folder
+        )
+
+    def log_model(self, model: Any, name: str = "model", *, example: Any) -> ExperimentModel:
+        """Store a fitted model as the run's output.
+
+        Args:
+            model: the fitted model.
+            name: what it is called on the run.
+            example: a few rows of its input, as a DataFrame; its signature is inferred from it.
+        """
+        record = self.session.ask(
+            ModelHooks.mlops_log_model, run=self.record, name=name, model=model, example=example
+        )
+        return ExperimentModel.of(record, self.session)
+
+    def get_params(self) -> Mapping[str, Scalar]:
+        """The parameters, with the types they were logged with."""
+        return self._read().params
+
+    def get_metrics(self) -> Mapping[str, float]:
+        """The last value of each metric."""
+        return self._read().metrics
+
+    def flush(self) -> None:
+        """Write what waits to be written."""
+        metric_log(self.session).flush()
+
+    def end_run(self, state: State = "COMPLETE") -> None:
+        """Write what waits and set the final state."""
+        self.update(state)
+        active = self.session.run
+        if active and active.ref == self.record.ref:
+            self.session.run = None
+
+    def update(self, state: State, tags: Mapping[str, str] | None = None) -> None:
+        """Set the state and add tags, with everything logged before in place."""
+        self.flush()
+        self.record = self.session.ask(
+            RunHooks.mlops_update_run, run=self.record, state=state, tags=tags or {}
+        )
+
+    def __enter__(self) -> ExperimentRun:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end_run("COMPLETE" if error is None else "FAILED")
+
+    def _read(self) -> RunRecord:
+        self.flush()
+        return self.session.ask(
+            RunHooks.mlops_get_run, experiment=self.record.experiment, name=self.name
+        )
+
+
+def start_run(
+    run: str,
+    *,
+    experiment: str | None = None,
+    resume: bool = False,
+    tags: Mapping[str, str] | None = None,
+    session: Session | None = None,
+) -> ExperimentRun:
+    """Start a run and make it the active one; use it in a `with`.
+
+    A run that is active already ends COMPLETE.
+
+    Args:
+        run: its name.
+        experiment: its experiment; the session's if left out.
+        resume: reopen a run of that name instead of creating one.
+        tags: tags to stand on it.
+        session: the session; the current one if left out.
+
+    Raises:
+        AlreadyExistsError: the name is taken and `resume` is not given.
+    """
+    session = session or current_session()
+    if session.run is not None:
+        ExperimentRun.of(session.run, session).end_run()
+    if resume:
+        started = ExperimentRun(run, experiment, session=session)
+        started.update("RUNNING", tags)
+    else:
+        started = _create_named(session, run, experiment, tags)
+    session.run = started.record
+    return started
+
+
+def _create_named(
+    session: Session, run: str, experiment: str | None, tags: Mapping[str, str] | None
+) -> ExperimentRun:
+    try:
+        return ExperimentRun.create(run, experiment, tags=tags, session=session)
+    except AlreadyExistsError as error:
+        hint = f"umlops.start_run({run!r}, resume=True), or another name"
+        raise AlreadyExistsError(error.fact, hint=hint) from error
+
+
+def active_run(session: Session | None = None) -> ExperimentRun:
+    """The run that is active in this session.
+
+    Raises:
+        ArgumentError: there is none.
+    """
+    session = session or current_session()
+    if session.run is None:
+        raise ArgumentError("no run is active", hint='with umlops.start_run("my-run"): …')
+    return ExperimentRun.of(session.run, session)
+
+
+def get_experiment_df(experiment: str | None = None, *, session: Session | None = None) -> Any:
+    """One row per run: experiment_name, run_name, run_type, state, param.*, metric.*.
+
+    Args:
+        experiment: the experiment; the session's if left out.
+        session: the session; the current one if left out.
+
+    Returns:
+        A pandas DataFrame, oldest run first.
+    """
+    import pandas as pd
+
+    session = session or current_session()
+    name = experiment_name(session, experiment)
+    runs = session.ask(RunHooks.mlops_list_runs, experiment=name)
+    return pd.DataFrame([_table_row(run) for run in runs])
+
+
+def _table_row(run: RunRecord) -> dict[str, Any]:
+    return {
+        "experiment_name": run.experiment,
+        "run_name": run.name,
+        "run_type": "system.PipelineRun"
+        if "kfp.pipeline_run_id" in run.tags
+        else "system.ExperimentRun",
+        "state": run.state,
+        **{f"param.{key}": value for key, value in run.params.items()},
+        **{f"metric.{key}": value for key, value in run.metrics.items()},
+    }
+
+
+def experiment_name(session: Session, given: str | None) -> str:
+    """The experiment that is meant."""
+    name = given or session.config.experiment or (session.run and session.run.experiment)
+    if not name:
+        raise ArgumentError(
+            "no experiment is named", hint='umlops.init(experiment="my-experiment")'
+        )
+    return name
+
+
+def end_run(state: State = "COMPLETE") -> None:
+    """End the active run; see `ExperimentRun.end_run`."""
+    active_run().end_run(state)
+
+
+def log_params(params: Mapping[str, Scalar]) -> None:
+    """Record parameters of the active run; see `ExperimentRun.log_params`."""
+    active_run().log_params(params)
+
+
+def log_metrics(metrics: Mapping[str, float]) -> None:
+    """Record summary metrics of the active run; see `ExperimentRun.log_metrics`."""
+    active_run().log_metrics(metrics)
+
+
+def log_time_series_metrics(metrics: Mapping[str, float], step: int | None = None) -> None:
+    """Record a point of time series; see `ExperimentRun.log_time_series_metrics`."""
+    active_run().log_time_series_metrics(metrics, step)
+
+
+def log_input(dataset: Dataset, context: str = "training") -> None:
+    """Record what the active run read; see `ExperimentRun.log_input`."""
+    active_run().log_input(dataset, context)
+
+
+def log_artifact(path: str | Path, folder: str = "") -> None:
+    """Keep a copy of a file with the active run; see `ExperimentRun.log_artifact`."""
+    active_run().log_artifact(path, folder)
+
+
+def log_model(model: Any, name: str = "model", *, example: Any) -> ExperimentModel:
+    """Store a fitted model as the active run's output; see `ExperimentRun.log_model`."""
+    return active_run().log_model(model, name, example=example)

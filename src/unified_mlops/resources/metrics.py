@@ -1,0 +1,56 @@
+"""Metrics on their way to the plugins: checked, numbered, and written together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from itertools import groupby
+from weakref import WeakKeyDictionary, ref
+
+from unified_mlops.buffer import Buffer
+from unified_mlops.errors import ArgumentTypeError
+from unified_mlops.hookspecs import RunHooks
+from unified_mlops.records import Metric, RunRecord
+from unified_mlops.session import Session
+
+
+class MetricLog:
+    """The metrics of one session that wait to be written, and how far each run has come."""
+
+    def __init__(self, session: Session) -> None:
+        living = ref(session)  # which is this log's weak key
+
+        def write(points: list[tuple[RunRecord, Metric]]) -> None:
+            for _, group in groupby(points, key=lambda point: point[0].ref):
+                runs, metrics = zip(*group, strict=True)
+                if told := living():
+                    told.tell(RunHooks.mlops_log_metrics, run=runs[0], metrics=list(metrics))
+
+        self._steps: dict[str, int] = {}
+        self._buffer: Buffer[tuple[RunRecord, Metric]] = Buffer(write)
+        self.flush = self._buffer.flush
+
+    def add(self, run: RunRecord, metrics: Mapping[str, float], step: int | None) -> None:
+        """Take one value of each metric; a step that is left out is one past the largest."""
+        for key, value in metrics.items():
+            if isinstance(value, bool) or not isinstance(value, float | int):
+                raise ArgumentTypeError(
+                    f"metric {key!r} is {value!r}, a {type(value).__name__}",
+                    hint="log a float or int; text is a param",
+                )
+        largest = self._steps.get(run.ref.id, 0)
+        step = largest + 1 if step is None else step
+        self._steps[run.ref.id] = max(step, largest)
+        now = time.time()
+        points = (Metric(key, float(value), step, now) for key, value in metrics.items())
+        self._buffer.add(*((run, point) for point in points))
+
+
+_logs: WeakKeyDictionary[Session, MetricLog] = WeakKeyDictionary()
+
+
+def metric_log(session: Session) -> MetricLog:
+    """The metric log of a session."""
+    if session not in _logs:
+        _logs[session] = MetricLog(session)
+    return _logs[session]
