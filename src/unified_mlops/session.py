@@ -217,7 +217,8 @@ class Session:
         if os.environ.get(TRACE) == "1":
             logger.warning("%s -> %s", hook.__name__, plugin)
         try:
-            return caller(**arguments)[0]
+            answers = caller(**arguments)  # pluggy leaves an answer of None out
+            return answers[0] if answers else None
         except UnifiedMLOpsError:
             raise
         except Exception as error:
@@ -240,9 +241,9 @@ class Session:
         for error in self._loaded.broken.values():
             if not able:
                 return error
-        who = f"plugin {chosen!r} does" if chosen else "no loaded plugin does"
+        who = f"plugin {chosen!r} does not support" if chosen else "no loaded plugin supports"
         offer = f"{', '.join(able)} can" if able else "pip install 'unified-mlops[all]'"
-        return UnsupportedError(f"{who} not support {hook.__name__}", hint=offer)
+        return UnsupportedError(f"{who} {hook.__name__}", hint=offer)
 
 
 _current: ContextVar[Session | None] = ContextVar("session", default=None)

@@ -69,7 +69,7 @@ def walk(
     else:
         walker.column([root])
     nodes = store.nodes(walker.seen)
-    shown = {uri: nodes.get(uri) or _mentioned(uri) for uri in walker.seen}
+    shown = {uri: nodes[uri] for uri in walker.seen}
     coarse = frozenset(uri for uri, precise in walker.seen.items() if not precise)
     edges = tuple(dict.fromkeys(walker.edges))
     return Subgraph(root, direction, shown, edges, coarse, walker.truncated)
@@ -95,11 +95,6 @@ def path(subgraph: Subgraph, goal: str) -> Subgraph:
     nodes = {uri: subgraph.nodes[uri] for uri in reversed(uris)}
     coarse = subgraph.coarse & frozenset(nodes)
     return Subgraph(subgraph.root, subgraph.direction, nodes, tuple(reversed(edges)), coarse)
-
-
-def _mentioned(uri: str) -> Node:
-    """A node that edges lead to and nobody described."""
-    return Node(uri, "column" if is_column(uri) else "unknown", uri.rpartition("/")[2])
 
 
 class _Walker:

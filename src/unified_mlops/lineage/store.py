@@ -186,6 +186,8 @@ class Store:
             body = json.loads(row["body"])
             said = f"{row['collector']} {row['key']}"
             origin = {"collector": row["collector"], "key": row["key"]}
+            met = (edge[end] for edge in body["edges"] for end in ("source", "target"))
+            nodes += [_mentioned(uri, said) for uri in dict.fromkeys(met)]
             nodes += [_node_row(node, said) for node in body["nodes"]]
             edges += [_edge_row(edge) | origin for edge in body["edges"]]
             unresolved += [origin | {"reference": text} for text in body["unresolved"]]
@@ -240,12 +242,19 @@ def _row(collector: str, observation: Observation) -> dict[str, Any]:
 
 
 def _node_row(node: Mapping[str, Any], said: str) -> dict[str, Any]:
-    """A node with how much is known of it: a bare mention is weakest, attributes strongest."""
+    """A node with how much is known of it: attributes tell most, what a session says least."""
     named = node["name"] not in ("", node["uri"])
     strength = 2 if node["attributes"] else int(named and not said.startswith("session "))
     shown = {key: node[key] for key in ("uri", "kind", "name")}
     attributes = json.dumps(node["attributes"], sort_keys=True)
     return shown | {"attributes": attributes, "strength": strength, "said": said}
+
+
+def _mentioned(uri: str, said: str) -> dict[str, Any]:
+    """A node that an edge leads to, until somebody describes it."""
+    kind, mark = ("column", "#") if is_column(uri) else ("unknown", "/")
+    node = {"uri": uri, "kind": kind, "name": uri.rpartition(mark)[2], "attributes": {}}
+    return _node_row(node, said) | {"strength": -1}
 
 
 def _edge_row(edge: Mapping[str, Any]) -> dict[str, Any]:

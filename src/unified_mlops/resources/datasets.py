@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from unified_mlops.errors import ArgumentError, NotFoundError
+from unified_mlops.lineage import urn
 from unified_mlops.lineage.urn import canonical, path_of
 from unified_mlops.records import DatasetRecord, Ref
 from unified_mlops.resources.base import Resource
@@ -37,6 +39,27 @@ class Dataset(Resource[DatasetRecord]):
     def path(self) -> Path:
         """Where the file is."""
         return path_of(self.uri)
+
+    def mark(self, frame: Any, columns: Mapping[str, Sequence[str]]) -> None:
+        """Say which columns of this dataset a frame's columns were made from.
+
+        The mark stands in `frame.attrs`, which a feature retrieval and a parquet file keep.
+
+        Args:
+            frame: a DataFrame made from this dataset.
+            columns: for each of its columns, the columns of this dataset that it comes from.
+
+        Raises:
+            ArgumentError: a column that the frame or this dataset does not have.
+        """
+        for name, sources in columns.items():
+            for column in [*(set(sources) - set(self.record.columns)), *({name} - set(frame))]:
+                raise ArgumentError(f"no column {column!r}", hint="name columns that are there")
+        origins = {
+            name: [urn.column(self.uri, source) for source in sources]
+            for name, sources in columns.items()
+        }
+        frame.attrs[STAMP] = {"columns": origins}
 
     def to_pandas(self) -> Any:
         """The rows as a DataFrame."""

@@ -1,0 +1,1 @@
+"""Our speed beside the native tools', measured in one run: `make bench`."""

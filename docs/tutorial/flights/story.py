@@ -1,0 +1,257 @@
+"""Will this departure be late? The whole story, from raw files to a retrained model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent.resolve()
+os.environ["PYTHONPATH"] = str(HERE)  # tasks and trials import models.py and sources.py too
+os.chdir(HERE)
+
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
+
+import unified_mlops as umlops  # noqa: E402
+from unified_mlops.lineage import render  # noqa: E402
+
+NAME = "departure-delay"
+WATCHED = {
+    "weather__temp": 0.3,
+    "weather__dewp": 0.3,
+    "weather__wind_speed": 0.3,
+    "delays__late_rate_24h": 0.3,
+    "carrier": 0.3,
+}
+console = Console()
+session = umlops.init()
+
+
+@contextmanager
+def chapter(title: str) -> Iterator[None]:
+    """Say what is going on and how long it took."""
+    console.print(f"[bold]{title}")
+    start = time.monotonic()
+    yield
+    console.print(f"  [dim]{time.monotonic() - start:.1f} s")
+
+
+def period(first: date, last: date, days: int | None) -> tuple[date, date]:
+    """A period, or its first few days."""
+    return first, last if days is None else min(last, first + timedelta(days=days - 1))
+
+
+def prepare() -> umlops.FeatureStore:
+    """Sources to parquet, definitions to Feast."""
+    from sources import DELAY_COLUMNS, prepare
+
+    with chapter("1  sources to parquet, feature views to Feast"):
+        paths = prepare(HERE / "data")
+        flights, delays = paths["flights"], paths["delays"]
+        columns = {
+            f"{delays}#{name}": [f"{flights}#{source}" for source in sources]
+            for name, sources in DELAY_COLUMNS.items()
+        }
+        session.lineage.declare([flights], [delays], columns)
+        store = umlops.FeatureStore()
+        views = store.apply()
+        for view in views:
+            console.print(f"  {view.name}: {', '.join(view.features)}")
+    return store
+
+
+def train(training: tuple[date, date], later: tuple[date, date], every: int) -> umlops.PipelineJob:
+    """One run of the pipeline: two tuned families, compared on later flights."""
+    from pipeline import departure_delay
+
+    job = umlops.PipelineJob(
+        "departure delay",
+        departure_delay,
+        parameter_values={
+            "flights": str(HERE / "data/flights.parquet"),
+            "train_first": str(training[0]),
+            "train_last": str(training[1]),
+            "later_first": str(later[0]),
+            "later_last": str(later[1]),
+            "every": every,
+            "name": NAME,
+        },
+    )
+    job.run()
+    console.print(f"  {job.outputs['best']}: {job.outputs['reason']}")
+    return job
+
+
+def deploy(store: umlops.FeatureStore) -> tuple[umlops.Endpoint, str]:
+    """The champion and the other model behind one endpoint, asked in process and over HTTP."""
+    champion = umlops.Model(NAME)
+    others = [m for m in umlops.ModelRegistry(NAME).list_versions() if m.uri != champion.uri]
+    endpoint = umlops.Endpoint.create(NAME)
+    endpoint.deploy(champion)
+    endpoint.deploy(others[-1], traffic_percentage=20)
+    console.print(f"  traffic {dict(endpoint.traffic_split)}")
+    noon = datetime(2013, 7, 2, 16, tzinfo=timezone.utc)
+    store.sync(noon - timedelta(days=1), noon)
+    store.sync(datetime(2013, 1, 1, tzinfo=timezone.utc), noon, views=["plane"])
+    instances = online(store, noon)
+    answers = [endpoint.predict([instance]) for instance in instances]
+    late = sum(int(answer.predictions[0]) for answer in answers)
+    console.print(f"  {late} of {len(answers)} departures on July 2 will be late")
+    over_http(endpoint, instances[:2])
+    return endpoint, answers[0].ref.id
+
+
+def online(store: umlops.FeatureStore, noon: datetime) -> list[dict[str, Any]]:
+    """The departures of one afternoon as requests, with the newest features."""
+    from models import COLUMNS, FEATURES, REQUEST
+    from sources import departures
+
+    day = noon.date()
+    flights = departures(HERE / "data/flights.parquet", day, day)
+    soon = flights[flights.event_timestamp >= noon].head(100)
+    keys = soon[["origin", "tailnum"]].to_dict("records")
+    values = store.fetch_feature_values(FEATURES, keys)
+    known = [dict(zip(COLUMNS, row.values(), strict=False)) for row in values]
+    asked = soon[REQUEST].to_dict("records")
+    return [{**features, **request} for features, request in zip(known, asked, strict=True)]
+
+
+def over_http(endpoint: umlops.Endpoint, instances: Sequence[Mapping[str, Any]]) -> None:
+    """The same question over HTTP on loopback, as Vertex's REST clients ask it."""
+    server = endpoint.serve()
+    body = json.dumps({"instances": instances}).encode()
+    url = f"{server.url}/v1/endpoints/{NAME}:predict"
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body, method="POST")) as answer:
+            found = json.load(answer)
+    finally:
+        server.stop()
+    console.print(f"  over HTTP: {found['predictions']} by model {found['deployedModelId']}")
+
+
+def monitor(
+    store: umlops.FeatureStore,
+    endpoint: umlops.Endpoint,
+    job: umlops.PipelineJob,
+    every: int,
+    days: int | None,
+) -> umlops.MonitoringReport:
+    """Hold July to December against the training data."""
+    from models import FEATURES
+    from sources import ENTITY_COLUMNS, departures
+
+    flights = umlops.Dataset("data/flights.parquet")
+    recent = departures(flights.path, *period(date(2013, 7, 1), date(2013, 12, 31), days), every)
+    flights.mark(recent, ENTITY_COLUMNS)
+    current = store.fetch_historical_feature_values(FEATURES, recent)
+    watch = umlops.ModelMonitor(
+        f"{NAME}-skew", target=endpoint, training_dataset=training_data(job), thresholds=WATCHED
+    )
+    report = watch.run(current)
+    for column, score in report.scores.items():
+        mark = "[red]alert" if score.drifted else "[green]ok"
+        console.print(f"  {column:<24}{score.method} {score.value:.3f} of {score.threshold} {mark}")
+    return report
+
+
+def training_data(job: umlops.PipelineJob) -> umlops.Dataset:
+    """What a job trained on."""
+    return umlops.Dataset(job.task_details["training-set"].artifacts["data"][0]["uri"])
+
+
+def explain(prediction: str, report: umlops.MonitoringReport, champion: umlops.Model) -> Path:
+    """From the alert and a prediction down to source columns, from a source column up."""
+    graph = session.lineage
+    failures = graph.collect()
+    for plugin, error in failures.items():
+        console.print(f"  [red]not collected: {plugin}: {error}")
+    alert = max(report.alerts, key=lambda alert: alert.score.value)
+    cause = graph.upstream(alert.ref, plane="column")
+    columns = [node for node in cause.of_kind("column") if not cause.next(node.uri)]
+    console.print(render.tree(graph.path(columns[-1].uri, alert.ref, plane="column")))
+    asked = graph.upstream(f"prediction:{prediction}", plane="column")
+    table = graph.upstream(f"prediction:{prediction}")
+    up = graph.downstream(columns[-1].uri)
+    sections = [
+        (f"alert on {alert.column}", cause),
+        ("one prediction", table),
+        ("its columns", asked),
+        (f"from {render.title(up, up.root)}", up),
+    ]
+    page = HERE / "lineage.html"
+    page.write_text(render.html(sections, f"{NAME}: lineage"))
+    run = session.lineage.upstream(champion.uri).of_kind("run")[0]
+    with umlops.start_run("lineage") as told:
+        told.log_params({"champion_run": run.name, "alert": alert.ref.uri})
+        told.log_artifact(page)
+    return page
+
+
+def summary(
+    jobs: Sequence[umlops.PipelineJob], report: umlops.MonitoringReport, page: Path
+) -> None:
+    """What came out, and how to look at it."""
+    session.close()
+    table = Table("model", "roc_auc", "average precision", "log loss", title="on later flights")
+    for job in jobs:
+        run = umlops.ExperimentRun(f"{job.job_id}/compare")
+        metrics = run.get_metrics()
+        for model in dict.fromkeys(key.partition("/")[0] for key in metrics):
+            names = ("roc_auc", "average_precision", "log_loss")
+            table.add_row(model, *(f"{metrics[f'{model}/{name}']:.4f}" for name in names))
+        table.add_section()
+    console.print(table)
+    champion = umlops.Model(NAME)
+    console.print(f"champion {champion.name}@{champion.version_id}: {jobs[-1].outputs['reason']}")
+    alert = max(report.alerts, key=lambda alert: alert.score.value)
+    console.print(f"alert {alert.ref.uri}", soft_wrap=True)
+    console.print(f"lineage page {page}", soft_wrap=True)
+    console.print(
+        f"the tools' own pages: (cd {HERE} && {Path(sys.executable).parent}/umlops up)",
+        soft_wrap=True,
+    )
+
+
+def main() -> None:
+    """Tell the story."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--days", type=int, help="use only so many days of each period")
+    parser.add_argument("--every", type=int, default=2, help="use one departure in so many")
+    arguments = parser.parse_args()
+    days, every = arguments.days, arguments.every
+    store = prepare()
+    with chapter("2  start Ray; tune, fit and compare two families of models"):
+        cluster = umlops.RayCluster.create(cpus=2)
+    umlops.init(plugins={"ray": {"address": cluster.address}})
+    with cluster:
+        first = train(
+            period(date(2013, 1, 1), date(2013, 5, 31), days),
+            period(date(2013, 6, 1), date(2013, 6, 30), days),
+            every,
+        )
+        with chapter("3  deploy two models, ask them about July"):
+            endpoint, prediction = deploy(store)
+        with chapter("4  monitor July to December, retrain, promote"):
+            report = monitor(store, endpoint, first, every, days)
+            second = train(
+                period(date(2013, 6, 1), date(2013, 10, 31), days),
+                period(date(2013, 11, 1), date(2013, 11, 30), days),
+                every,
+            )
+    champion = umlops.Model(NAME)
+    with chapter("5  where it all came from"):
+        page = explain(prediction, report, champion)
+    summary([first, second], report, page)
+
+
+if __name__ == "__main__":
+    main()

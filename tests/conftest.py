@@ -1,0 +1,29 @@
+"""Fixtures that every test may use, and an environment that no test inherits."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each test starts in an empty folder, with none of our variables set."""
+    for name in [name for name in os.environ if name.startswith("UNIFIED_MLOPS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _no_session_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has a process of its own, as far as sessions go."""
+    from contextvars import ContextVar
+
+    from unified_mlops import session
+
+    monkeypatch.setattr(session, "_first", [])
+    monkeypatch.setattr(session, "_current", ContextVar("session", default=None))
