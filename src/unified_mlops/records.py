@@ -337,12 +337,13 @@ class ClusterRecord(Record):
 
 @dataclass(frozen=True, slots=True)
 class UI:
-    """How to open a tool's own page on this workspace; `{port}` stands in `command` and `url`."""
+    """How to open a tool's own page on this workspace; `{port}` stands in `command`."""
 
     plugin: str
     title: str
     command: tuple[str, ...]
     port: int
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,11 @@ def opened(ui: UI, wait: float = 60) -> Iterator[str]:
     port = _free_port(ui.port)
     command = [part.replace("{port}", str(port)) for part in ui.command]
     server = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env={**os.environ, **ui.environment},
     )
     try:
         _wait_for(server, ui, port, wait)
