@@ -243,10 +243,12 @@ class FeatureHooks:
         """Write a point-in-time correct training set to a parquet file.
 
         :param views: the views that the features belong to.
-        :param features: `view:feature`, in the order of the columns that follow the entities'.
+        :param features: `view:feature`, which become columns `view__feature` after the entities',
+            in this order.
         :param entities: a DataFrame of entity keys and `event_timestamp`, any other column kept;
             every row comes back once, in order, with NULL where nothing was known at its time.
         :param destination: the file to write.
+        :raises NotFoundError: a feature that no view has.
         """
         raise NotImplementedError
 
@@ -263,6 +265,7 @@ class FeatureHooks:
         :param views: the views that the features belong to.
         :param features: `view:feature`; each row holds them in this order, by feature name.
         :param entities: the keys of each entity by column name.
+        :raises NotFoundError: a feature that no view has.
         """
         raise NotImplementedError
 

@@ -11,7 +11,9 @@ from kfp import dsl
 
 
 @dsl.component
-def training_set(first: str, last: str, every: int, data: dsl.Output[dsl.Dataset]) -> int:
+def training_set(
+    flights: str, first: str, last: str, every: int, data: dsl.Output[dsl.Dataset]
+) -> int:
     """What was known two hours before each departure of a period, and whether it was late."""
     from datetime import date
 
@@ -19,9 +21,9 @@ def training_set(first: str, last: str, every: int, data: dsl.Output[dsl.Dataset
     from models import FEATURES
     from sources import ENTITY_COLUMNS, departures
 
-    flights = umlops.Dataset("data/flights.parquet")
-    entities = departures(flights.path, date.fromisoformat(first), date.fromisoformat(last), every)
-    flights.mark(entities, ENTITY_COLUMNS)
+    source = umlops.Dataset(flights)
+    entities = departures(source.path, date.fromisoformat(first), date.fromisoformat(last), every)
+    source.mark(entities, ENTITY_COLUMNS)
     store = umlops.FeatureStore()
     made = store.fetch_historical_feature_values(FEATURES, entities, data.path)
     umlops.log_params({"first": first, "last": last, "rows": made.record.rows or 0})
@@ -102,6 +104,7 @@ def promote(model: str, reason: str) -> str:
 
 @dsl.pipeline(name="departure-delay")
 def departure_delay(
+    flights: str,
     train_first: str,
     train_last: str,
     later_first: str,
@@ -111,8 +114,8 @@ def departure_delay(
     name: str = "departure-delay",
 ) -> NamedTuple("Outputs", [("best", str), ("reason", str)]):  # type: ignore[valid-type]
     """Train two families on one period, compare them on a later one, promote the better."""
-    training = training_set(first=train_first, last=train_last, every=every)
-    evaluation = training_set(first=later_first, last=later_last, every=every)
+    training = training_set(flights=flights, first=train_first, last=train_last, every=every)
+    evaluation = training_set(flights=flights, first=later_first, last=later_last, every=every)
     models = [
         train_model(
             family=family, name=name, trials=trials, parallel=1, training=training.outputs["data"]

@@ -80,9 +80,7 @@ ENTITY_COLUMNS = {
 
 
 def departures(flights: Path, first: date, last: date, every: int = 1) -> pd.DataFrame:
-    """The departures to predict: keys, the time of prediction, what the request says, the label.
-
-    Cancelled flights never departed, so they have no label and are left out.
+    """The departures to predict, without the cancelled ones: keys, stamp, request, label.
 
     Args:
         flights: The file `flights.parquet`.
@@ -92,8 +90,7 @@ def departures(flights: Path, first: date, last: date, every: int = 1) -> pd.Dat
     """
     start, end = _bounds(first, last)
     inside = [("sched_dep", ">=", start), ("sched_dep", "<", end)]
-    frame = pq.read_table(flights, filters=inside).to_pandas()
-    frame = frame[frame.dep_delay.notna()]
+    frame = pq.read_table(flights, filters=inside).to_pandas().dropna(subset="dep_delay")
     kept = [zlib.crc32(key.encode()) % every == 0 for key in frame.flight_id]
     frame = frame[kept].reset_index(drop=True)
     local = frame.sched_dep.dt.tz_convert(NEW_YORK)

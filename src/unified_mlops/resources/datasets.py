@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,8 @@ def _schema(path: Path) -> tuple[dict[str, tuple[str, ...]], int]:
         raise ArgumentError(
             f"{str(path)!r} is not a parquet file", hint="write it with DataFrame.to_parquet"
         ) from error
-    pandas = file.schema_arrow.pandas_metadata or {}
-    origins = pandas.get("attributes", {}).get(STAMP, {}).get("columns", {})
+    attrs = json.loads((file.schema_arrow.metadata or {}).get(b"PANDAS_ATTRS", "{}"))
+    origins = attrs.get(STAMP, {}).get("columns", {})
     return {name: tuple(origins.get(name, ())) for name in file.schema_arrow.names}, (
         file.metadata.num_rows
     )
