@@ -111,7 +111,8 @@ class PipelineJob:
         except BaseException:
             self._observer.end("CANCELLED")
             raise
-        failed = [task for task in self._result.tasks.values() if task.state == "FAILED"]
+        tasks = [self._result.tasks[name] for name in self._runner.names]
+        failed = [task for task in tasks if task.state == "FAILED"]
         self._observer.end("FAILED" if failed else "COMPLETE")
         if failed:
             told = "; ".join(f"task {task.name!r} failed: {task.error}" for task in failed)

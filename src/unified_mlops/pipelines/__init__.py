@@ -1,0 +1,1 @@
+"""Pipelines: KFP's compiled file read as plain values, and the runner that walks it."""
