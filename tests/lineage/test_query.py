@@ -43,7 +43,7 @@ EDGES = [
 def lineage(tmp_path: Path) -> Lineage:
     lineage = Lineage(tmp_path / "g.db", lambda cursors: Told())
     names = {end for edge in EDGES for end in (edge[0], edge[2])}
-    nodes = tuple(Node(name, "dataset", name) for name in sorted(names))
+    nodes = tuple(Node(name, "column" if "#" in name else "dataset", name) for name in sorted(names))
     edges = tuple(Edge(a, kind, b) for a, kind, b in EDGES)  # type: ignore[arg-type]
     lineage.store.add("test", [Observation("all", nodes, edges)])
     return lineage
@@ -63,9 +63,9 @@ def test_columns_upstream_of_a_prediction_are_reached_through_the_model(lineage:
 
 
 def test_an_alert_leads_to_its_one_source_column_and_not_its_neighbours(lineage: Lineage) -> None:
-    met = set(lineage.upstream("alert", plane="column").nodes)
-    assert f"{SOURCE}#temp" in met
-    assert not any("wind" in uri for uri in met)
+    found = lineage.upstream("alert", plane="column")
+    assert [node.uri for node in found.source_columns] == [f"{SOURCE}#temp"]
+    assert not any("wind" in uri for uri in found.nodes)
 
 
 def test_downstream_of_a_source_column_goes_on_from_the_model_as_a_whole(lineage: Lineage) -> None:

@@ -3,14 +3,12 @@
 Each component is a process of its own. What it logs goes to the run of its task, by itself.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from kfp import dsl
 
 
-@dsl.component
+@dsl.component(base_image="python:3.11")
 def training_set(
     flights: str, first: str, last: str, every: int, data: dsl.Output[dsl.Dataset]
 ) -> int:
@@ -30,7 +28,7 @@ def training_set(
     return made.record.rows or 0
 
 
-@dsl.component
+@dsl.component(base_image="python:3.11")
 def train_model(
     family: str, name: str, trials: int, parallel: int, training: dsl.Input[dsl.Dataset]
 ) -> str:
@@ -60,7 +58,7 @@ def train_model(
     return f"{name}@{version.version_id}"
 
 
-@dsl.component
+@dsl.component(base_image="python:3.11")
 def compare(
     name: str,
     first: str,
@@ -92,7 +90,7 @@ def compare(
     return verdict(best, ours > theirs, reason)
 
 
-@dsl.component
+@dsl.component(base_image="python:3.11")
 def promote(model: str, reason: str) -> str:
     """Point the alias `default` at a version, and say why."""
     import unified_mlops as umlops

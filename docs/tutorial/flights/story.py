@@ -181,7 +181,7 @@ def explain(prediction: str, report: umlops.MonitoringReport, champion: umlops.M
         console.print(f"  [red]not collected: {plugin}: {error}")
     alert = max(report.alerts, key=lambda alert: alert.score.value)
     cause = graph.upstream(alert.ref, plane="column")
-    columns = [node for node in cause.of_kind("column") if not cause.next(node.uri)]
+    columns = cause.source_columns
     console.print(render.tree(graph.path(columns[-1].uri, alert.ref, plane="column")))
     asked = graph.upstream(f"prediction:{prediction}", plane="column")
     table = graph.upstream(f"prediction:{prediction}")

@@ -47,6 +47,12 @@ class Subgraph:
         """The nodes of these kinds, nearest first."""
         return [node for node in self.nodes.values() if node.kind in kinds]
 
+    @property
+    def source_columns(self) -> list[Node]:
+        """The columns that come from no column, where a walk up the column plane ends."""
+        derived = {edge.target for edge in self.edges if is_column(edge.source)}
+        return [node for node in self.of_kind("column") if node.uri not in derived]
+
     def next(self, uri: str) -> list[tuple[Edge, str]]:
         """The edges that leave a node in the walk's direction, and where they lead."""
         if self.direction == "up":

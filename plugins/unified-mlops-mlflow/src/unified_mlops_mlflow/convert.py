@@ -1,0 +1,255 @@
+"""MLflow's objects → records, and MLflow's errors → ours."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from unified_mlops.errors import (
+    AlreadyExistsError,
+    ArgumentError,
+    BackendError,
+    NotFoundError,
+    UnifiedMLOpsError,
+)
+from unified_mlops.lineage import urn
+from unified_mlops.records import (
+    Edge,
+    ModelRecord,
+    ModelVersionRecord,
+    Ref,
+    RunRecord,
+    Scalar,
+    State,
+)
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel, Run
+    from mlflow.entities.model_registry import ModelVersion
+
+PLUGIN = "mlflow"
+STATES: Mapping[str, State] = {
+    "SCHEDULED": "NEW",
+    "RUNNING": "RUNNING",
+    "FINISHED": "COMPLETE",
+    "FAILED": "FAILED",
+    "KILLED": "CANCELLED",
+}
+STATUSES: Mapping[State, str] = {ours: theirs for theirs, ours in STATES.items()} | {
+    "CACHED": "FINISHED"
+}
+FINAL = frozenset({"FINISHED", "FAILED", "KILLED"})
+STATE_TAG = "unified_mlops.state"
+"""Says CACHED, which MLflow has no word for."""
+TYPED_TAG = "unified_mlops.typed_params"
+"""Stands on runs whose params are read back as numbers where they were numbers."""
+PARAM_TAG = "unified_mlops.param."
+"""The present value of a param that MLflow's own, immutable one cannot say, as JSON."""
+COLUMNS_TAG = "unified_mlops.columns."
+PARENT_TAG = "mlflow.parentRunId"
+LOGGED_MODEL = "models:/m-"
+
+
+def run_uri(run_id: str) -> str:
+    """The URN of a run."""
+    return f"mlflow:run/{run_id}"
+
+
+def model_uri(model_id: str) -> str:
+    """The URN of a logged model."""
+    return f"mlflow:model/{model_id}"
+
+
+def experiment_uri(instance: str, experiment_id: str) -> str:
+    """The URN of an experiment."""
+    return f"mlflow://{instance}/experiment/{experiment_id}"
+
+
+def registered_uri(instance: str, name: str, version: str = "") -> str:
+    """The URN of a registered model, or of one of its versions."""
+    return f"mlflow://{instance}/registered/{quote(name)}" + (f"/{version}" if version else "")
+
+
+def run_ref(run_id: str) -> Ref:
+    """The ref of a run."""
+    return Ref(PLUGIN, "run", run_id, run_uri(run_id))
+
+
+def run_record(run: Run, experiment: str, parent: str | None, instance: str) -> RunRecord:
+    """The record of a run.
+
+    Args:
+        run: MLflow's run.
+        experiment: its experiment's name.
+        parent: its parent's name.
+        instance: the store's short name.
+    """
+    info, tags = run.info, run.data.tags
+    above = [experiment_uri(instance, info.experiment_id)]
+    above += [run_uri(tags[PARENT_TAG])] if PARENT_TAG in tags else []
+    ref = run_ref(info.run_id)
+    return RunRecord(
+        ref=ref,
+        edges=tuple(Edge(each, "PARENT_OF", ref.uri) for each in above),
+        name=info.run_name,
+        experiment=experiment,
+        state=run_state(run),
+        params=run_params(run),
+        metrics=dict(run.data.metrics),
+        tags={key: value for key, value in tags.items() if not _is_internal(key)},
+        start_time=_time(info.start_time),
+        end_time=_time(info.end_time) if info.status in FINAL else None,
+        parent=parent,
+    )
+
+
+def run_state(run: Run) -> State:
+    """The state of a run."""
+    state = STATES.get(run.info.status, "RUNNING")
+    return "CACHED" if state == "COMPLETE" and run.data.tags.get(STATE_TAG) == "CACHED" else state
+
+
+def run_params(run: Run) -> dict[str, Scalar]:
+    """The params of a run with their types; of a run that plain MLflow made, the texts."""
+    tags, typed = run.data.tags, TYPED_TAG in run.data.tags
+    return {
+        key: json.loads(tags[PARAM_TAG + key]) if PARAM_TAG + key in tags else scalar(text, typed)
+        for key, text in run.data.params.items()
+    }
+
+
+def scalar(text: str, typed: bool) -> Scalar:
+    """The number that was written as this text, if `typed` and there is one; else the text."""
+    kinds: tuple[type[int] | type[float], ...] = (int, float) if typed else ()
+    for kind in kinds:
+        try:
+            if str(kind(text)) == text:
+                return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def model_record(model: LoggedModel, inputs: tuple[str, ...]) -> ModelRecord:
+    """The record of a logged model."""
+    uri = model_uri(model.model_id)
+    return ModelRecord(
+        ref=Ref(PLUGIN, "model", model.model_id, uri),
+        edges=tuple(Edge(uri, "FIELD", urn.column(uri, name)) for name in inputs),
+        name=model.name,
+        run=run_ref(model.source_run_id) if model.source_run_id else None,
+        inputs=inputs,
+    )
+
+
+def version_record(
+    version: ModelVersion, inputs: tuple[str, ...], instance: str
+) -> ModelVersionRecord:
+    """The record of a model version."""
+    number = str(version.version)
+    uri = registered_uri(instance, version.name, number)
+    edges = [Edge(registered_uri(instance, version.name), "VERSION_OF", uri)]
+    if (version.source or "").startswith(LOGGED_MODEL):
+        edges.append(Edge(model_uri(version.source.partition("/")[2]), "DERIVES", uri))
+    return ModelVersionRecord(
+        ref=Ref(PLUGIN, "model_version", f"{version.name}/{number}", uri),
+        edges=tuple(edges),
+        name=version.name,
+        version=number,
+        aliases=tuple(sorted(version.aliases)),
+        labels=dict(version.tags),
+        run=run_ref(version.run_id) if version.run_id else None,
+        inputs=inputs,
+    )
+
+
+def _is_internal(tag: str) -> bool:
+    return tag.startswith((PARAM_TAG, COLUMNS_TAG)) or tag in {TYPED_TAG, STATE_TAG}
+
+
+def _time(milliseconds: int | None) -> datetime | None:
+    if milliseconds is None:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
+
+
+# --- errors ----------------------------------------------------------------------------------
+
+
+def not_found(what: str, name: str, known: Iterable[str]) -> NotFoundError:
+    """The error for a name that is not there, with the nearest ones that are."""
+    names = list(dict.fromkeys(known))
+    near = get_close_matches(name, names, 3) or names[:5]
+    hint = f"there is {', '.join(map(repr, near))}" if near else "there is none yet"
+    return NotFoundError(f"no {what} {name!r}", hint=hint)
+
+
+_BROKEN = {
+    "locked": ("is locked by another process", "end that process, or try again"),
+    "malformed": ("is corrupted", "restore it from a backup, or move it away to start anew"),
+    "not a database": ("is corrupted", "restore it from a backup, or move it away to start anew"),
+    "is full": ("is on a full disk", "free some disk space"),
+    "no space left": ("is on a full disk", "free some disk space"),
+    "readonly": ("cannot be written", "see who may write there"),
+    "permission denied": ("cannot be written", "see who may write there"),
+    "out-of-date": ("was made by another version", "mlflow db upgrade <tracking_uri>"),
+    "can't locate revision": ("was made by a newer MLflow", "pip install --upgrade mlflow"),
+}
+_ERRNOS = {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EIO}
+_DRIVERS = ("sqlite3", "sqlalchemy", "psycopg", "pymysql", "requests", "urllib3", "alembic")
+
+
+@contextmanager
+def native_errors(store: str) -> Iterator[None]:
+    """Let known errors of MLflow and of its database leave as ours, and others as they are.
+
+    Args:
+        store: where the store is, for the message.
+    """
+    try:
+        yield
+    except UnifiedMLOpsError:
+        raise
+    except Exception as error:
+        ours = _translated(error, store)
+        if ours is None:
+            raise
+        raise ours from error
+
+
+def _translated(error: Exception, store: str) -> UnifiedMLOpsError | None:
+    text = str(error).strip().partition("\n")[0]
+    match getattr(error, "error_code", None):
+        case "RESOURCE_DOES_NOT_EXIST":
+            return NotFoundError(f"mlflow cannot find it: {text}", hint=f"look into {store}")
+        case "RESOURCE_ALREADY_EXISTS":
+            return AlreadyExistsError(f"mlflow has it already: {text}", hint="choose another name")
+        case "INVALID_PARAMETER_VALUE":
+            return ArgumentError(f"mlflow refuses it: {text}", hint="change what it names")
+    chain = list(_chain(error))
+    for words, (fact, hint) in _BROKEN.items():
+        if any(words in str(link).lower() for link in chain) and _is_backend(chain):
+            return BackendError(f"the MLflow store {store!r} {fact}", hint=hint)
+    if any(type(link).__module__.startswith(_DRIVERS) for link in chain):
+        return BackendError(f"the MLflow store {store!r} failed: {text}", hint=f"look into {store}")
+    return None
+
+
+def _is_backend(chain: list[BaseException]) -> bool:
+    return any(
+        type(link).__module__.startswith((*_DRIVERS, "mlflow"))
+        or (isinstance(link, OSError) and link.errno in _ERRNOS)
+        for link in chain
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

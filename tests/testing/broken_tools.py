@@ -1,0 +1,179 @@
+"""Plugins of other nouns that each break one thing: run by `test_kit.py` through pytester."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from unified_mlops.records import (
+    DatasetRecord,
+    Deployment,
+    EndpointRecord,
+    FeatureViewRecord,
+    Record,
+    Ref,
+    ReportRecord,
+    Row,
+    Scalar,
+    TaskRecord,
+    TaskRequest,
+    Trial,
+    TuningRecord,
+)
+from unified_mlops.testing import Conformance
+from unified_mlops.testing.memory.endpoints import MemoryEndpoints
+from unified_mlops.testing.memory.features import MemoryFeatures
+from unified_mlops.testing.memory.jobs import MemoryJobs, Objective
+from unified_mlops.testing.memory.lineage import MemoryLineage
+from unified_mlops.testing.memory.monitors import MemoryMonitors
+from unified_mlops.testing.memory.pipelines import MemoryPipelines
+
+# --- features ---
+
+
+class Features(Conformance):
+    plugin_class = MemoryFeatures
+
+    def prepare_features(self, plugin: Any, workspace: Path, rows: Any) -> None:
+        view = FeatureViewRecord(
+            ref=Ref("memory", "feature_view", "driver_stats", "memory:feature_view/driver_stats"),
+            name="driver_stats",
+            entities=("driver_id",),
+            features=("trips", "rating", "city"),
+            source="file:///data/driver_stats.parquet",
+        )
+        plugin.define(view, rows)
+
+
+class LosesDuplicates(MemoryFeatures):
+    def mlops_read_history(
+        self,
+        views: Sequence[FeatureViewRecord],
+        features: Sequence[str],
+        entities: Any,
+        destination: Path,
+    ) -> DatasetRecord:
+        once = entities.drop_duplicates(ignore_index=True)
+        return super().mlops_read_history(views, features, once, destination)
+
+
+class TestLosesDuplicates(Features):
+    plugin_class = LosesDuplicates
+
+
+class KnowsTheFuture(MemoryFeatures):
+    def _newest(self, view: FeatureViewRecord, entity: Row) -> Row | None:
+        later = entity["event_timestamp"].replace(hour=23)
+        return super()._newest(view, {**entity, "event_timestamp": later})
+
+
+class TestKnowsTheFuture(Features):
+    plugin_class = KnowsTheFuture
+
+
+class ReordersOnline(MemoryFeatures):
+    def mlops_read_online(
+        self,
+        views: Sequence[FeatureViewRecord],
+        features: Sequence[str],
+        entities: Sequence[Row],
+    ) -> Sequence[Row]:
+        rows = super().mlops_read_online(views, features, entities)
+        return [dict(sorted(row.items())) for row in rows]
+
+
+class TestReordersOnline(Features):
+    plugin_class = ReordersOnline
+
+
+# --- endpoints ---
+
+
+class TakesAnySplit(MemoryEndpoints):
+    def _route(
+        self, old: EndpointRecord, deployments: Sequence[Deployment], split: Mapping[str, int]
+    ) -> EndpointRecord:
+        shared = tuple(replace(held, traffic=split.get(held.id, 0)) for held in deployments)
+        return self._keep(replace(old, deployments=shared), old.name)
+
+
+class TestTakesAnySplit(Conformance):
+    plugin_class = TakesAnySplit
+
+
+# --- monitors ---
+
+
+class IgnoresZero(MemoryMonitors):
+    def mlops_run_monitor(
+        self,
+        monitor: str,
+        subject: Record,
+        reference: DatasetRecord,
+        current: DatasetRecord,
+        thresholds: Mapping[str, float],
+    ) -> ReportRecord:
+        limits = {key: value or 0.3 for key, value in thresholds.items()}
+        return super().mlops_run_monitor(monitor, subject, reference, current, limits)
+
+
+class TestIgnoresZero(Conformance):
+    plugin_class = IgnoresZero
+
+
+class SpellsUrnsItsOwnWay(MemoryMonitors):
+    def _ref(self, kind: str, name: str | None = None) -> Ref:
+        ref = super()._ref(kind, name)
+        return replace(ref, uri=ref.uri.replace("memory:", "Memory:"))
+
+
+class TestSpellsUrnsItsOwnWay(Conformance):
+    plugin_class = SpellsUrnsItsOwnWay
+
+
+# --- tasks and jobs ---
+
+
+class RaisesForATask(MemoryPipelines):
+    def mlops_run_task(self, task: TaskRequest) -> TaskRecord:
+        record = super().mlops_run_task(task)
+        if record.state == "FAILED":
+            raise RuntimeError(record.error)
+        return record
+
+
+class TestRaisesForATask(Conformance):
+    plugin_class = RaisesForATask
+
+
+class StopsAtAFailedTrial(MemoryJobs):
+    def mlops_run_tuning(
+        self,
+        address: str | None,
+        objective: Objective,
+        trials: Sequence[Mapping[str, Scalar]],
+        parallel: int,
+        report: Callable[[Trial], None],
+    ) -> TuningRecord:
+        def stop(trial: Trial) -> None:
+            report(trial)
+            if trial.state == "FAILED":
+                raise RuntimeError(trial.error)
+
+        return super().mlops_run_tuning(address, objective, trials, parallel, stop)
+
+
+class TestStopsAtAFailedTrial(Conformance):
+    plugin_class = StopsAtAFailedTrial
+
+
+class AnswersForAnother(MemoryMonitors, MemoryLineage):
+    def mlops_list_reports(self, monitor: str) -> Sequence[ReportRecord]:
+        reports = super().mlops_list_reports(monitor)
+        return [replace(found, ref=replace(found.ref, plugin="mlflow")) for found in reports]
+
+
+class TestAnswersForAnother(Conformance):
+    plugin_class = AnswersForAnother
