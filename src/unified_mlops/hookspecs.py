@@ -247,7 +247,7 @@ class FeatureHooks:
             in this order.
         :param entities: a DataFrame of entity keys and `event_timestamp`, any other column kept;
             every row comes back once, in order, with NULL where nothing was known at its time.
-        :param destination: the file to write.
+        :param destination: the file to write; its folder is made.
         :raises NotFoundError: a feature that no view has.
         """
         raise NotImplementedError
@@ -312,6 +312,7 @@ class EndpointHooks:
         :param endpoint: the endpoint.
         :param model: the version.
         :param split: percentages by deployment id that sum to 100; `"0"` is the new one.
+        :raises ArgumentError: they do not, or name another deployment.
         """
         raise NotImplementedError
 
@@ -325,6 +326,7 @@ class EndpointHooks:
         :param endpoint: the endpoint.
         :param deployment: the deployment's id.
         :param split: percentages by deployment id that sum to 100, empty where none is left.
+        :raises NotFoundError: no such deployment.
         """
         raise NotImplementedError
 
@@ -418,7 +420,8 @@ class TaskHooks:
     def mlops_run_task(self, task: TaskRequest) -> TaskRecord:
         """Run a component in a process of its own and wait for it.
 
-        :param task: what to run. A component that fails answers with state FAILED.
+        :param task: what to run. A component that fails answers with state FAILED; the answer
+            has the request's ref, and in `log` the text that the component wrote.
         :raises UnsupportedError: this kind of executor cannot be run here.
         """
         raise NotImplementedError

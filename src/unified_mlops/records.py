@@ -134,7 +134,7 @@ class Metric:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord(Record):
-    """An experiment run. `metrics` holds the last value of each key."""
+    """An experiment run: the last value of each metric, and its parent's name."""
 
     name: str
     experiment: str

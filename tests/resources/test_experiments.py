@@ -37,6 +37,15 @@ def test_a_metric_that_is_no_number_is_refused() -> None:
         run.log_metrics({"a": "x"})  # type: ignore[dict-item]
 
 
+@pytest.mark.parametrize("name", ["", "a@b", "new\nline", "x" * 251])
+def test_a_name_that_no_tool_keeps_is_refused_at_once(name: str) -> None:
+    with umlops.start_run("r") as run:
+        with pytest.raises(ArgumentError, match="metric name"):
+            run.log_time_series_metrics({name: 1.0})
+        with pytest.raises(ArgumentError, match="param name"):
+            run.log_params({name: 1.0})
+
+
 def test_a_used_run_name_is_refused_and_says_how_to_resume() -> None:
     umlops.start_run("r").end_run()
     with pytest.raises(AlreadyExistsError, match="\n.*resume=True"):

@@ -79,9 +79,10 @@ def compare(
     names = {first, second, *([f"{name}@{champion.version_id}"] if champion else [])}
     scores = {"baseline": score(baseline, later)}
     for model in sorted(names):
-        scores[model] = score(umlops.Model(model).load().get_raw_model(), later)
+        scores[model] = score(umlops.Model(model).load().native.get_raw_model(), later)
     for model, metrics in scores.items():
-        umlops.log_metrics({f"{model}/{key}": value for key, value in metrics.items()})
+        shown = model.replace("@", ":")
+        umlops.log_metrics({f"{shown}/{key}": value for key, value in metrics.items()})
     best = max((first, second), key=lambda model: scores[model]["roc_auc"])
     held = f"{name}@{champion.version_id}" if champion else "baseline"
     ours, theirs = scores[best]["roc_auc"], scores[held]["roc_auc"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 import time
 import urllib.request
@@ -25,6 +26,7 @@ from rich.progress import track  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 import unified_mlops as umlops  # noqa: E402
+from unified_mlops.hookspecs import PluginHooks  # noqa: E402
 from unified_mlops.lineage import render  # noqa: E402
 
 NAME = "departure-delay"
@@ -152,13 +154,15 @@ def monitor(
     watch = umlops.ModelMonitor(
         f"{NAME}-skew", target=endpoint, training_dataset=training_data(job), thresholds=WATCHED
     )
-    table = Table("month", *WATCHED, title="skew against training")
+    names = [column.partition("__")[2] or column for column in WATCHED]
+    table = Table("month", *names, title="skew against training")
     reports = []
     for month in track(range(7, 13), "months", console=console, transient=True):
         first, last = date(2013, month, 1), date(2013, month, monthrange(2013, month)[1])
         recent = departures(flights.path, *period(first, last, days))
         flights.mark(recent, ENTITY_COLUMNS)
-        current = store.fetch_historical_feature_values(FEATURES, recent)
+        file = HERE / "data" / f"{first:%B}.parquet"
+        current = store.fetch_historical_feature_values(FEATURES, recent, file)
         reports.append(watch.run(current))
         scores = reports[-1].scores.values()
         cells = [f"[red]{s.value:.3f}[/]" if s.drifted else f"{s.value:.3f}" for s in scores]
@@ -166,6 +170,18 @@ def monitor(
     console.print(table)
     console.print(f"  {sum(len(report.alerts) for report in reports)} alerts, in red")
     return max(reports, key=lambda report: max(s.value for s in report.scores.values()))
+
+
+def replace(endpoint: umlops.Endpoint, champion: umlops.Model) -> None:
+    """Give a promoted champion all the traffic, and let the others go."""
+    before = endpoint.record.deployments
+    if champion.uri not in [deployment.model.uri for deployment in before]:
+        endpoint.deploy(champion, traffic_percentage=100)
+        for deployment in before:
+            endpoint.undeploy(deployment.id)
+    console.print(
+        f"  traffic {dict(endpoint.traffic_split)}: {champion.name}@{champion.version_id}"
+    )
 
 
 def training_data(job: umlops.PipelineJob) -> umlops.Dataset:
@@ -194,10 +210,8 @@ def explain(prediction: str, report: umlops.MonitoringReport, champion: umlops.M
     ]
     page = HERE / "lineage.html"
     page.write_text(render.html(sections, f"{NAME}: lineage"))
-    run = session.lineage.upstream(champion.uri).of_kind("run")[0]
-    with umlops.start_run("lineage") as told:
-        told.log_params({"champion_run": run.name, "alert": alert.ref.uri})
-        told.log_artifact(page)
+    run = graph.upstream(champion.uri).of_kind("run")[0]
+    umlops.ExperimentRun(run.name).log_artifact(page)
     return page
 
 
@@ -215,14 +229,17 @@ def summary(
             table.add_row(model, *(f"{metrics[f'{model}/{name}']:.4f}" for name in names))
         table.add_section()
     console.print(table)
+    ways = Table("tool", "its own page on this workspace")
+    for ui in session.tell(PluginHooks.mlops_describe_ui).answers.values():
+        ways.add_row(ui.title, shlex.join(ui.command).replace("{port}", str(ui.port)))
+    console.print(ways)
     champion = umlops.Model(NAME)
     console.print(f"champion {champion.name}@{champion.version_id}: {jobs[-1].outputs['reason']}")
     alert = max(report.alerts, key=lambda alert: alert.score.value)
     console.print(f"alert {alert.ref.uri}", soft_wrap=True)
     console.print(f"lineage page {page}", soft_wrap=True)
     console.print(
-        f"the tools' own pages: (cd {HERE} && {Path(sys.executable).parent}/umlops up)",
-        soft_wrap=True,
+        f"all of them: cd {HERE} && {Path(sys.executable).parent}/umlops up", soft_wrap=True
     )
 
 
@@ -254,7 +271,8 @@ def main() -> None:
                 period(date(2013, 11, 1), date(2013, 11, 30), days),
                 every,
             )
-    champion = umlops.Model(NAME)
+            champion = umlops.Model(NAME)
+            replace(endpoint, champion)
     with chapter("5  where it all came from"):
         page = explain(prediction, report, champion)
     summary([first, second], report, page)

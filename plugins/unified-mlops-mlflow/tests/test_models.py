@@ -153,6 +153,15 @@ def test_a_version_predicts_the_same(plugin, version, model):
     assert list(loaded.predict(EXAMPLE)) == list(model.predict(EXAMPLE))
 
 
+def test_whole_numbers_are_taken_for_doubles_and_other_types_are_not(plugin, version, model):
+    loaded = plugin.mlops_load_model(version.ref)
+    rows = pd.DataFrame({"a": [1, 2], "b": [0, 1]})
+    assert list(loaded.predict(rows)) == list(model.predict(rows))
+    with pytest.raises(Exception, match="schema"):
+        loaded.predict(pd.DataFrame({"a": ["x"], "b": ["y"]}))
+    assert rows["a"].dtype == "int64"
+
+
 def test_missing_models_versions_and_aliases_are_not_found(plugin, name, version):
     plugin.mlops_update_model(version, ["default"], {})
     with pytest.raises(NotFoundError, match="defalt") as caught:

@@ -162,7 +162,8 @@ class Lineage:
         for candidate in candidates:
             if candidate in known:
                 return candidate
-        return self._by_name(text.removeprefix("models:/"))
+        version = text.removeprefix("models:/").replace("/", "@")
+        return self._by_name(version if text.startswith("models:/") else text)
 
     def _by_name(self, name: str) -> str:
         nodes = self.store.nodes().values()

@@ -17,7 +17,7 @@ from unified_mlops.hookspecs import ModelHooks, RunHooks
 from unified_mlops.records import RunRecord, Scalar, State
 from unified_mlops.resources.base import Resource
 from unified_mlops.resources.datasets import Dataset
-from unified_mlops.resources.metrics import metric_log
+from unified_mlops.resources.metrics import check_names, metric_log
 from unified_mlops.resources.models import ExperimentModel
 from unified_mlops.session import Session, current_session
 
@@ -88,6 +88,7 @@ class ExperimentRun(Resource[RunRecord]):
         Raises:
             ArgumentTypeError: any other type; nothing was written.
         """
+        check_names("param", params)
         for key, value in params.items():
             if isinstance(value, bool) or not isinstance(value, float | int | str):
                 raise ArgumentTypeError(

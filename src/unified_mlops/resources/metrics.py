@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 from weakref import WeakKeyDictionary, ref
 
 from unified_mlops.buffer import Buffer
-from unified_mlops.errors import ArgumentTypeError
+from unified_mlops.errors import ArgumentError, ArgumentTypeError
 from unified_mlops.hookspecs import RunHooks
 from unified_mlops.records import Metric, RunRecord
 from unified_mlops.session import Session
+
+
+_NAME = re.compile(r"[\w\-.: /]{1,250}")
+"""What MLflow takes as the name of a metric or param."""
 
 
 class MetricLog:
@@ -32,6 +37,7 @@ class MetricLog:
 
     def add(self, run: RunRecord, metrics: Mapping[str, float], step: int | None) -> None:
         """Take one value of each metric; a step that is left out is one past the largest."""
+        check_names("metric", metrics)
         for key, value in metrics.items():
             if isinstance(value, bool) or not isinstance(value, float | int):
                 raise ArgumentTypeError(
@@ -44,6 +50,16 @@ class MetricLog:
         now = time.time()
         points = (Metric(key, float(value), step, now) for key, value in metrics.items())
         self._buffer.add(*((run, point) for point in points))
+
+
+def check_names(what: str, names: Iterable[str]) -> None:
+    """See that names are those that every tool takes, before anything waits to be written."""
+    for name in names:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ArgumentError(
+                f"{what} name {name!r} cannot be kept",
+                hint="use letters, digits and _ - . : / space",
+            )
 
 
 _logs: WeakKeyDictionary[Session, MetricLog] = WeakKeyDictionary()

@@ -187,11 +187,15 @@ def location(artifact: Mapping[str, Any]) -> str | None:
         return None
 
 
+_RAISED = re.compile(r"([A-Za-z_]\w*\.)*\w*(Error|Exception)\b")
+
+
 def _error(status: int, log: str) -> str:
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"
-    lines = (line for line in reversed(log.split("\n")) if line.strip())
-    return next(lines, f"exit status {status}")
+    lines = [line for line in reversed(log.split("\n")) if line.strip()]
+    raised = (line for line in lines if _RAISED.match(line))  # a message may have more lines
+    return next(raised, lines[0] if lines else f"exit status {status}")
 
 
 def _tail(file: Path) -> str:

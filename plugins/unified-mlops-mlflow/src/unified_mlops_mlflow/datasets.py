@@ -16,6 +16,7 @@ from unified_mlops.records import DatasetRecord
 from unified_mlops_mlflow.convert import COLUMNS_TAG
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import Dataset, DatasetInput, Run
 
 URI_TAG = "unified_mlops.uri"
@@ -74,6 +75,22 @@ def make_input(run: Run, dataset: DatasetRecord, context: str) -> DatasetInput |
     )
     tags = {CONTEXT_TAG: context, URI_TAG: dataset.ref.uri}
     return DatasetInput(native, [InputTag(key, value) for key, value in tags.items()])
+
+
+def log_input(client: MlflowClient, run_id: str, native: DatasetInput) -> None:
+    """Log an input, also where another run logs the same new dataset at this very moment.
+
+    MLflow looks a dataset up and then inserts it: the second of two such inserts fails, and finds
+    it there when it tries again.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.log_inputs(run_id, [native])
+    except MlflowException as error:
+        if not any(words in str(error).lower() for words in ("unique constraint", "duplicate")):
+            raise
+        client.log_inputs(run_id, [native])
 
 
 def column_tags(dataset: DatasetRecord) -> dict[str, str]:

@@ -98,7 +98,35 @@ def load(client: MlflowClient, model: Ref) -> Any:
         raise NotFoundError(
             f"the files of model {model.id!r} are gone", hint=f"restore {location}"
         ) from error
-    return mlflow.pyfunc.load_model(path)
+    return Loaded(mlflow.pyfunc.load_model(path))
+
+
+class Loaded:
+    """MLflow's generic Python model, which takes a whole number where its signature says double.
+
+    Rows from JSON or an online store know no other: MLflow alone refuses `3` for a double.
+
+    Args:
+        native: MLflow's model.
+    """
+
+    def __init__(self, native: Any) -> None:
+        schema = native.metadata.get_input_schema()
+        named = schema is not None and schema.has_input_names()
+        types = schema.input_dict() if named else {}
+        self._doubles = [name for name, kind in types.items() if _is_double(kind)]
+        self.native = native
+
+    def predict(self, frame: Any) -> Any:
+        """The model's answers to the rows of a DataFrame."""
+        whole = [name for name in self._doubles if name in frame and frame[name].dtype.kind == "i"]
+        return self.native.predict(frame.astype(dict.fromkeys(whole, "float64")))
+
+
+def _is_double(column: Any) -> bool:
+    from mlflow.types import DataType
+
+    return bool(column.type == DataType.double)
 
 
 def signature_columns(client: MlflowClient, location: str) -> tuple[str, ...]:

@@ -110,7 +110,7 @@ class MlflowPlugin(RunHooks, ModelHooks, LineageHooks, PluginHooks):
             native = datasets.make_input(client.get_run(run.ref.id), dataset, context)
             runs.log_tags(client, run.ref.id, datasets.column_tags(dataset))
             if native is not None:
-                client.log_inputs(run.ref.id, [native])
+                datasets.log_input(client, run.ref.id, native)
 
     def mlops_log_artifact(self, run: RunRecord, path: Path, folder: str) -> None:
         """Copy a file to the artifacts of a run."""
