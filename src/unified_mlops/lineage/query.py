@@ -23,6 +23,15 @@ Plane = Literal["table", "column"]
 _CLIMBED_ONLY = frozenset({"PARENT_OF", "VERSION_OF"})
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An edge as a walk followed it; `FIELD` is followed both ways, any other edge one way."""
+
+    edge: Edge
+    here: str
+    there: str
+
+
 @dataclass(frozen=True)
 class Subgraph:
     """What a walk met.
@@ -31,7 +40,7 @@ class Subgraph:
         root: where it started.
         direction: which way it went.
         nodes: by URN, nearest first.
-        edges: between them, drawn from upstream to downstream.
+        steps: the edges in the order they were followed, each with the ends it led from and to.
         coarse: URNs met only because a column comes from no column.
         truncated: whether `max_nodes` stopped it.
     """
@@ -39,9 +48,14 @@ class Subgraph:
     root: str
     direction: Direction
     nodes: Mapping[str, Node]
-    edges: tuple[Edge, ...]
+    steps: tuple[Step, ...]
     coarse: frozenset[str] = field(default_factory=frozenset)
     truncated: bool = False
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """The edges followed, drawn from upstream to downstream."""
+        return tuple(dict.fromkeys(step.edge for step in self.steps))
 
     def of_kind(self, *kinds: str) -> list[Node]:
         """The nodes of these kinds, nearest first."""
@@ -53,11 +67,9 @@ class Subgraph:
         derived = {edge.target for edge in self.edges if is_column(edge.source)}
         return [node for node in self.of_kind("column") if node.uri not in derived]
 
-    def next(self, uri: str) -> list[tuple[Edge, str]]:
-        """The edges that leave a node in the walk's direction, and where they lead."""
-        if self.direction == "up":
-            return [(edge, edge.source) for edge in self.edges if edge.target == uri]
-        return [(edge, edge.target) for edge in self.edges if edge.source == uri]
+    def next(self, uri: str) -> list[Step]:
+        """The steps that leave a node."""
+        return [step for step in self.steps if step.here == uri and step.there in self.nodes]
 
 
 def walk(
@@ -77,106 +89,102 @@ def walk(
     nodes = store.nodes(walker.seen)
     shown = {uri: nodes[uri] for uri in walker.seen}
     coarse = frozenset(uri for uri, precise in walker.seen.items() if not precise)
-    edges = tuple(dict.fromkeys(walker.edges))
-    return Subgraph(root, direction, shown, edges, coarse, walker.truncated)
+    steps = tuple(dict.fromkeys(walker.steps))
+    return Subgraph(root, direction, shown, steps, coarse, walker.truncated)
 
 
 def path(subgraph: Subgraph, goal: str) -> Subgraph:
     """The shortest way through a subgraph from its root to one node, empty where there is none."""
-    came: dict[str, Edge] = {}
+    came: dict[str, Step] = {}
     queue = deque([subgraph.root])
-    seen = {subgraph.root}
-    while queue and goal not in seen:
-        here = queue.popleft()
-        for edge, there in subgraph.next(here):
-            if there not in seen:
-                seen.add(there)
-                came[there] = edge
-                queue.append(there)
-    uris, edges = [goal] if goal in seen else [], []
-    while uris and uris[-1] != subgraph.root:
-        edge = came[uris[-1]]
-        edges.append(edge)
-        uris.append(edge.target if subgraph.direction == "up" else edge.source)
-    nodes = {uri: subgraph.nodes[uri] for uri in reversed(uris)}
+    while queue and goal not in came and goal != subgraph.root:
+        for step in subgraph.next(queue.popleft()):
+            if step.there not in came and step.there != subgraph.root:
+                came[step.there] = step
+                queue.append(step.there)
+    steps: list[Step] = []
+    here = goal
+    while here in came:
+        steps.insert(0, came[here])
+        here = came[here].here
+    met = [here, *(step.there for step in steps)] if here == subgraph.root else []
+    nodes = {uri: subgraph.nodes[uri] for uri in met}
     coarse = subgraph.coarse & frozenset(nodes)
-    return Subgraph(subgraph.root, subgraph.direction, nodes, tuple(reversed(edges)), coarse)
+    return Subgraph(subgraph.root, subgraph.direction, nodes, tuple(steps), coarse)
 
 
 class _Walker:
-    """One walk: what was seen, whether precisely, and the edges followed."""
+    """One walk: what was seen, whether precisely, and the steps taken."""
 
     def __init__(self, store: Store, direction: Direction, level: Level, max_nodes: int) -> None:
         self._store = store
-        self._near, self._far = ("target", "source") if direction == "up" else ("source", "target")
-        self._direction = direction
+        self._up = direction == "up"
         self._level = level
         self._room = max_nodes
         self.seen: dict[str, bool] = {}
-        self.edges: list[Edge] = []
+        self.steps: list[Step] = []
         self.truncated = False
 
     def table(self, start: list[str], precise: bool = True) -> None:
         """Walk on among things."""
         frontier = self._enter(start, precise)
         while frontier:
-            edges = [edge for edge in self._leaving(frontier) if not in_column_plane(edge)]
-            frontier = self._follow(edges, precise)
+            steps = [step for step in self._leaving(frontier) if not in_column_plane(step.edge)]
+            frontier = self._follow(steps, precise)
 
     def column(self, start: list[str]) -> None:
         """Walk from column to column; from a thing, first go to where columns are."""
         columns = [uri for uri in start if is_column(uri)]
         things = [uri for uri in start if uri not in columns]
-        frontier = self._enter(columns, True) + self._to_columns(things)
+        frontier = self._enter(columns) + self._to_columns(things)
         while frontier:
-            edges = [edge for edge in self._leaving(frontier) if in_column_plane(edge)]
-            ended = set(frontier) - {self._end(edge, self._near) for edge in edges}
-            met = self._follow(edges, True)
-            self._fall_back(uri for uri in ended if is_column(uri))
+            steps = [step for step in self._leaving(frontier) if in_column_plane(step.edge)]
+            ended = [uri for uri in frontier if uri not in {step.here for step in steps}]
+            met = self._follow(steps)
+            self._fall_back(ended)
             frontier = [uri for uri in met if is_column(uri)]
             self.table([uri for uri in met if not is_column(uri)])
 
     def _to_columns(self, things: list[str]) -> list[str]:
         """Walk among things until they have columns, and return these."""
-        frontier = self._enter(things, True)
+        frontier = self._enter(things)
         columns: list[str] = []
         while frontier:
-            direct = [edge for edge in self._leaving(frontier) if in_column_plane(edge)]
             fields = [
-                edge
+                Step(edge, edge.source, edge.target)
                 for edge in self._store.edges("source", frontier, self._level)
                 if edge.kind == "FIELD"
             ]
-            columns += self._follow(direct, True)
-            for edge in fields:
-                self.edges.append(edge)
-                columns += self._enter([edge.target], True)
-            entered = {edge.source for edge in fields} | {
-                self._end(edge, self._near) for edge in direct
-            }
+            direct = [step for step in self._leaving(frontier) if in_column_plane(step.edge)]
+            columns += self._follow([*fields, *direct])
+            entered = {step.here for step in (*fields, *direct)}
             rest = [uri for uri in frontier if uri not in entered]
-            onward = [edge for edge in self._leaving(rest) if not in_column_plane(edge)]
-            frontier = self._follow(onward, True)
+            onward = [step for step in self._leaving(rest) if not in_column_plane(step.edge)]
+            frontier = self._follow(onward)
         return [uri for uri in columns if is_column(uri)]
 
     def _fall_back(self, columns: Iterable[str]) -> None:
         """Go on from the owners of columns that lead to no column."""
         for uri in columns:
             thing = owner(uri)
-            self.edges.append(Edge(thing, "FIELD", uri, "derived"))
-            self.table([thing], precise=self._direction == "down")
+            self.steps.append(Step(Edge(thing, "FIELD", uri, "derived"), uri, thing))
+            self.table([thing], precise=not self._up)
 
-    def _leaving(self, frontier: list[str]) -> list[Edge]:
-        edges = self._store.edges(self._near, frontier, self._level)
-        if self._direction == "down":
-            edges = [edge for edge in edges if edge.kind not in _CLIMBED_ONLY]
-        return [edge for edge in edges if edge.kind != "FIELD"]
+    def _leaving(self, frontier: list[str]) -> list[Step]:
+        """The steps from these nodes in the walk's direction, within a plane."""
+        edges = self._store.edges("target" if self._up else "source", frontier, self._level)
+        barred = {"FIELD"} if self._up else {"FIELD", *_CLIMBED_ONLY}
+        return [
+            Step(edge, *((edge.target, edge.source) if self._up else (edge.source, edge.target)))
+            for edge in edges
+            if edge.kind not in barred
+        ]
 
-    def _follow(self, edges: list[Edge], precise: bool) -> list[str]:
-        self.edges += edges
-        return self._enter([self._end(edge, self._far) for edge in edges], precise)
+    def _follow(self, steps: list[Step], precise: bool = True) -> list[str]:
+        self.steps += steps
+        return self._enter([step.there for step in steps], precise)
 
-    def _enter(self, uris: list[str], precise: bool) -> list[str]:
+    def _enter(self, uris: list[str], precise: bool = True) -> list[str]:
         new = []
         for uri in uris:
             if uri in self.seen:
@@ -187,7 +195,3 @@ class _Walker:
             self.seen[uri] = precise
             new.append(uri)
         return new
-
-    @staticmethod
-    def _end(edge: Edge, end: str) -> str:
-        return edge.source if end == "source" else edge.target

@@ -32,14 +32,12 @@ def tree(subgraph: Subgraph) -> Tree:
 
     def grow(branch: Tree, uri: str) -> None:
         drawn.add(uri)
-        for edge, there in subgraph.next(uri):
-            if there not in subgraph.nodes:
-                continue
-            dotted = "┄" if edge.level == "inferred" else ""
-            twig = branch.add(label(there, f"{dotted}{edge.kind} {edge.level}"))
-            if there not in drawn:
-                grow(twig, there)
-            elif subgraph.next(there):
+        for step in subgraph.next(uri):
+            dotted = "┄" if step.edge.level == "inferred" else ""
+            twig = branch.add(label(step.there, f"{dotted}{step.edge.kind} {step.edge.level}"))
+            if step.there not in drawn:
+                grow(twig, step.there)
+            elif subgraph.next(step.there):
                 twig.add(Text("… as above", style="dim"))
 
     top = Tree(label(subgraph.root, ""))
@@ -69,7 +67,9 @@ def as_dict(subgraph: Subgraph) -> dict[str, Any]:
             asdict(node) | {"title": title(subgraph, uri), "coarse": uri in subgraph.coarse}
             for uri, node in subgraph.nodes.items()
         ],
-        "edges": [asdict(edge) for edge in subgraph.edges],
+        "edges": [
+            asdict(step.edge) | {"here": step.here, "there": step.there} for step in subgraph.steps
+        ],
     }
 
 

@@ -14,7 +14,6 @@ from unified_mlops.hookspecs import RunHooks
 from unified_mlops.records import Metric, RunRecord
 from unified_mlops.session import Session
 
-
 _NAME = re.compile(r"[\w\-.: /]{1,250}")
 """What MLflow takes as the name of a metric or param."""
 
