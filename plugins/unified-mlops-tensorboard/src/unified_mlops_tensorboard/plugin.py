@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from unified_mlops.hookspecs import LineageHooks, PluginHooks, RunHooks
-from unified_mlops.lineage import urn
 from unified_mlops.records import (
     UI,
     Check,
     Collection,
-    Edge,
     Metric,
-    Node,
-    Observation,
     RunRecord,
     Scalar,
 )
-from unified_mlops_tensorboard import files
+from unified_mlops_tensorboard import collect, files
 from unified_mlops_tensorboard.convert import (
     native_errors,
     params_event,
     params_of,
     run_event,
-    run_of,
     scalar_event,
 )
 
 PLUGIN = "tensorboard"
-OVERLAP = 60
-"""Seconds that are read twice: a file may be there before its first record is whole."""
 LONGEST = 200
 """Bytes of a folder's name; file systems take 255."""
 
@@ -78,27 +68,9 @@ class TensorboardPlugin(RunHooks, LineageHooks, PluginHooks):
             files.replace(path, [run_event(run.ref.uri), params_event({**known, **params})])
 
     def mlops_collect_lineage(self, cursor: str | None) -> Collection:
-        """Read which run each folder of event files is of.
-
-        The cursor is a time, and the marks of the folders that will be read again although they
-        have been told.
-        """
-        if not self._root.exists():
-            return Collection((), None)
-        state = json.loads(cursor or '{"since": 0, "told": {}}')
-        found, told, since = [], {}, time.time() - OVERLAP
+        """Read which run each folder of event files is of."""
         with native_errors(self._root):
-            for folder in sorted({path.parent for path in self._root.rglob(files.PATTERN)}):
-                changed = folder.stat().st_mtime  # of the folder: a file was added
-                if changed < state["since"]:
-                    continue
-                seen = self._observe(folder)
-                mark = _short(repr(seen))
-                if state["told"].get(seen.key) != mark:
-                    found.append(seen)
-                if changed >= since:
-                    told[seen.key] = mark
-        return Collection(found, json.dumps({"since": since, "told": told}))
+            return collect.collect(self._root, cursor)
 
     def mlops_check_plugin(self) -> Check:
         """Say where the event files are."""
@@ -118,36 +90,20 @@ class TensorboardPlugin(RunHooks, LineageHooks, PluginHooks):
         if uri not in self._folders:
             parts = [_safe(part) for part in run.name.split("/")]
             folder = self._root.joinpath(_safe(run.experiment), *parts)
-            if _runs_in(folder) - {uri}:
-                folder = folder.with_name(f"{folder.name}~{_short(uri)}")
+            if collect.runs_in(folder) - {uri}:
+                folder = folder.with_name(f"{folder.name}~{collect.short(uri)}")
             folder.mkdir(parents=True, exist_ok=True)
             self._folders[uri] = folder
         return self._folders[uri]
-
-    def _observe(self, folder: Path) -> Observation:
-        uri = urn.canonical(folder)
-        node = Node(uri, "dataset", folder.relative_to(self._root).as_posix())
-        edges = tuple(Edge(run, "OUTPUT", uri) for run in sorted(_runs_in(folder)))
-        return Observation(uri, (node,), edges)
-
-
-def _runs_in(folder: Path) -> set[str]:
-    """The runs that the event files of a folder say they are of."""
-    found = {run_of(files.read(path, 3)) for path in folder.glob(files.PATTERN)}
-    return {uri for uri in found if uri}
 
 
 def _safe(name: str) -> str:
     """A folder name that no other name gets and that stays in its folder."""
     safe = re.sub(r"^\.|[^\w .=+@,~-]", _escape, name)
     if len(safe.encode()) > LONGEST:
-        safe = f"{safe.encode()[:LONGEST].decode(errors='ignore')}~{_short(name)}"
+        safe = f"{safe.encode()[:LONGEST].decode(errors='ignore')}~{collect.short(name)}"
     return safe or "%"
 
 
 def _escape(mark: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in mark[0].encode())
-
-
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
