@@ -8,6 +8,7 @@ CODE := src plugins/*/src
 .PHONY: demo test bench docs lock lint
 
 demo: .venv/done      ## run the story: will this departure be late?
+	rm -rf workspace/flights
 	$(BIN)/umlops demo --folder workspace/flights
 
 test: lint            ## everything that must hold, fast tests first

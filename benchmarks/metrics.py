@@ -33,5 +33,5 @@ def metrics_1000() -> Result:
                 client.log_metric(run_id, "native", 0.5, step=next(steps))
 
         return Result(
-            "metrics_1000", wall_of(ours, 3), wall_of(native, 1), "MlflowClient.log_metric, 1000 times"
+            "metrics_1000", wall_of(ours, 3), wall_of(native, 1), "log_metric, 1000 times"
         )

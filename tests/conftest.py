@@ -23,7 +23,7 @@ def _no_session_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has a process of its own, as far as sessions go."""
     from contextvars import ContextVar
 
-    from unified_mlops import session
+    from unified_mlops import current
 
-    monkeypatch.setattr(session, "_first", [])
-    monkeypatch.setattr(session, "_current", ContextVar("session", default=None))
+    monkeypatch.setattr(current, "_first", [])
+    monkeypatch.setattr(current, "_current", ContextVar("session", default=None))

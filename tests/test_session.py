@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from unified_mlops.config import Config
+from unified_mlops.current import current_session, init
 from unified_mlops.errors import (
     AmbiguousPluginError,
     ArgumentError,
@@ -17,7 +18,7 @@ from unified_mlops.errors import (
 )
 from unified_mlops.hookspecs import ModelHooks, PluginHooks, RunHooks, hookimpl
 from unified_mlops.records import Check, Ref, RunRecord, Scalar
-from unified_mlops.session import PluginWarning, Session, current_session, init
+from unified_mlops.session import PluginWarning, Session
 
 
 class Runs(RunHooks):

@@ -10,16 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unified_mlops.config import Config
+    from unified_mlops.current import current_session, init
     from unified_mlops.errors import UnifiedMLOpsError
     from unified_mlops.hookspecs import hookimpl
-    from unified_mlops.resources.clusters import RayCluster
-    from unified_mlops.resources.datasets import Dataset
-    from unified_mlops.resources.endpoints import Endpoint
-    from unified_mlops.resources.experiments import (
-        ExperimentRun,
+    from unified_mlops.resources.active import (
         active_run,
         end_run,
-        get_experiment_df,
         log_artifact,
         log_input,
         log_metrics,
@@ -28,33 +24,38 @@ if TYPE_CHECKING:
         log_time_series_metrics,
         start_run,
     )
+    from unified_mlops.resources.clusters import RayCluster
+    from unified_mlops.resources.datasets import Dataset
+    from unified_mlops.resources.endpoints import Endpoint
+    from unified_mlops.resources.experiments import ExperimentRun, get_experiment_df
     from unified_mlops.resources.features import FeatureStore, FeatureView
     from unified_mlops.resources.models import ExperimentModel, Model, ModelRegistry
     from unified_mlops.resources.monitors import ModelMonitor, MonitoringReport
     from unified_mlops.resources.pipelines import PipelineJob
     from unified_mlops.resources.tuning import HyperparameterTuningJob
-    from unified_mlops.session import Session, current_session, init
+    from unified_mlops.session import Session
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "config": ["Config"],
+    "current": ["current_session", "init"],
     "errors": ["UnifiedMLOpsError"],
     "hookspecs": ["hookimpl"],
     "resources.clusters": ["RayCluster"],
     "resources.datasets": ["Dataset"],
     "resources.endpoints": ["Endpoint"],
-    "resources.experiments": [
-        *("ExperimentRun", "active_run", "end_run", "get_experiment_df", "log_artifact"),
-        *("log_input", "log_metrics", "log_model", "log_params", "log_time_series_metrics"),
-        "start_run",
+    "resources.active": [
+        *("active_run", "end_run", "log_artifact", "log_input", "log_metrics", "log_model"),
+        *("log_params", "log_time_series_metrics", "start_run"),
     ],
+    "resources.experiments": ["ExperimentRun", "get_experiment_df"],
     "resources.features": ["FeatureStore", "FeatureView"],
     "resources.models": ["ExperimentModel", "Model", "ModelRegistry"],
     "resources.monitors": ["ModelMonitor", "MonitoringReport"],
     "resources.pipelines": ["PipelineJob"],
     "resources.tuning": ["HyperparameterTuningJob"],
-    "session": ["Session", "current_session", "init"],
+    "session": ["Session"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

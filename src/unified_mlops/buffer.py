@@ -67,5 +67,8 @@ class Buffer(Generic[T]):
 
 def _flush_living(method: weakref.WeakMethod[Callable[[], None]]) -> None:
     flush = method()
-    if flush is not None:
-        flush()
+    try:
+        if flush is not None:
+            flush()
+    except Exception as error:  # noqa: BLE001  no caller to raise to, and no later time to try
+        logger.warning("what was written last is lost: %s", error)

@@ -64,16 +64,20 @@ class Config:
             keywords: fields of this class; None means not given.
 
         Raises:
-            ConfigError: a key is unknown, or the file is not TOML.
+            ConfigError: a key is unknown, a value of the wrong type, or the file is not TOML.
         """
         given = {key: value for key, value in keywords.items() if value is not None}
-        _check_keys(given, "the call")
         worker = os.environ.get(WORKER)
         base = from_worker(worker)[0] if worker else cls(**_merge(_read_file(), _environment()))
         return base.with_settings(**given)
 
     def with_settings(self, **keywords: Any) -> Config:
-        """A copy with some settings replaced, and mappings merged key by key."""
+        """A copy with some settings replaced, and mappings merged key by key.
+
+        Raises:
+            ConfigError: a key is unknown, or a value of the wrong type.
+        """
+        _check_keys(keywords, "the call")
         return replace(self, **_merge(self._settings(), keywords))
 
     def to_env(self, run: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -143,15 +147,26 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+_FORMS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
+    "workspace": ((str, Path), 'workspace = "workspace"'),
+    "experiment": (str, 'experiment = "my-experiment"'),
+    "providers": (Mapping, '[providers], and below it lines such as: task = "kfp"'),
+    "plugins": (Mapping, "[plugins.<name>], and below it the plugin's settings"),
+}
+"""What a setting must be, and how to write it."""
+
+
 def _check_keys(settings: Mapping[str, Any], where: str) -> None:
-    known = [item.name for item in fields(Config)]
     for key, value in settings.items():
-        if key not in known:
-            raise unknown_key(key, known, where)
-        if key in ("providers", "plugins") and not isinstance(value, Mapping):
-            raise ConfigError(
-                f"{key!r} in {where} must be a table, not {value!r}", hint=f"write [{key}]"
-            )
+        if key not in _FORMS:
+            raise unknown_key(key, list(_FORMS), where)
+        kind, form = _FORMS[key]
+        if not isinstance(value, kind):
+            raise ConfigError(f"{key!r} in {where} is {value!r}", hint=f"write {form}")
+    for name, keys in settings.get("plugins", {}).items():
+        if not isinstance(keys, Mapping):
+            fact = f"{name!r} below [plugins] in {where} is {keys!r}"
+            raise ConfigError(fact, hint=f"write [plugins.{name}], and below it its settings")
 
 
 def unknown_key(key: str, known: list[str], where: str) -> ConfigError:

@@ -106,3 +106,37 @@ class TaskFailedError(PipelineError):
 
 class LineageError(UnifiedMLOpsError):
     """The lineage graph cannot answer."""
+
+
+_ILLS = {
+    "locked": ("is locked by another process", "end that process, or try again"),
+    "could not be acquired": ("is locked by another process", "end that process, or try again"),
+    "malformed": ("is corrupted", ""),
+    "not a database": ("is corrupted", ""),
+    "is full": ("is on a full disk", "free some disk space"),
+    "no space left": ("is on a full disk", "free some disk space"),
+    "file too large": ("is at the limit of its disk space", "raise the limit: ulimit -f"),
+    "quota exceeded": ("is at the limit of its disk space", "delete some files"),
+    "disk i/o error": ("has trouble with its disk", "see that the disk is there and not full"),
+    "unable to open": ("cannot be opened", "see that its folder is there and may be written"),
+    "readonly": ("cannot be written", "see who may write there"),
+    "read-only": ("cannot be written", "see who may write there"),
+    "permission denied": ("cannot be written", "see who may write there"),
+}
+"""What can be wrong with a store, by the words of SQLite and of the operating system."""
+
+
+def store_error(store: str, error: BaseException, *, mend: str) -> BackendError:
+    """The error for a store that is locked, corrupted, full or out of reach.
+
+    Args:
+        store: which one, such as `the lineage database '/w/lineage.db'`.
+        error: what SQLite, a driver or the operating system raised.
+        mend: what to do where it is corrupted, or none of what is known.
+    """
+    said = getattr(error, "orig", None) or getattr(error, "strerror", None) or error
+    text = str(said).strip().partition("\n")[0]
+    for words, (fact, hint) in _ILLS.items():
+        if words in text.lower():
+            return BackendError(f"{store} {fact}", hint=hint or mend)
+    return BackendError(f"{store} cannot be used: {text}", hint=mend)

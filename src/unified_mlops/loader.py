@@ -6,6 +6,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -14,6 +15,7 @@ import pluggy
 from unified_mlops import hookspecs
 from unified_mlops.config import Config, unknown_key
 from unified_mlops.errors import (
+    ConfigError,
     PluginContractError,
     PluginError,
     PluginLoadError,
@@ -66,7 +68,7 @@ class Loaded:
         """Construct a plugin from its settings and register it.
 
         Raises:
-            ConfigError: a setting that its constructor does not take.
+            ConfigError: a setting that its constructor does not take, or a value that it refuses.
             PluginLoadError: its constructor raised.
             PluginContractError: a method that no hook has, or with other arguments.
         """
@@ -77,6 +79,8 @@ class Loaded:
                 raise unknown_key(key, known, f"[plugins.{name}]")
         try:
             plugin = factory(workspace=config.workspace, **settings)
+        except ConfigError:
+            raise
         except Exception as error:
             raise _load_error(name, error) from error
         check_contract(name, plugin)
@@ -111,9 +115,11 @@ def load(config: Config, factories: Mapping[str, Factory] | None = None) -> Load
 def missing_plugin(name: str, known: list[str]) -> PluginNotFoundError:
     """The error for a plugin that is named and not there."""
     have = ", ".join(sorted(known)) or "none"
+    near = get_close_matches(str(name), known, 1)
+    install = f"pip install unified-mlops-{name}, and see that {ALLOWED} allows it"
     return PluginNotFoundError(
         f"no plugin {name!r} is loaded (loaded: {have})",
-        hint=f"pip install unified-mlops-{name}, and see that {ALLOWED} allows it",
+        hint=f"did you mean {near[0]!r}?" if near else install,
     )
 
 

@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import pluggy
@@ -18,6 +17,7 @@ from unified_mlops.config import WORKER, Config, from_worker
 from unified_mlops.errors import (
     AmbiguousPluginError,
     ArgumentError,
+    ArgumentTypeError,
     ConfigError,
     UnifiedMLOpsError,
     UnsupportedError,
@@ -105,7 +105,7 @@ class Session:
         owner = _owner(hook, arguments)
         if owner:
             self.route(hook, arguments)
-        told: Told[R] = self._each(hook, dict.fromkeys(self.plugins, arguments))
+        told: Told[R] = self._each(hook, dict.fromkeys(self.plugins, arguments), owner)
         if owner and owner in told.failures:
             raise told.failures[owner]
         if owner:
@@ -131,7 +131,7 @@ class Session:
         if len(able) > 1:
             raise AmbiguousPluginError(
                 f"{' and '.join(map(repr, able))} both serve {noun!r}",
-                hint=f'write [providers] {noun} = "{able[0]}" in unified_mlops.toml',
+                hint=f'write {noun} = "{able[0]}" below [providers] in unified_mlops.toml',
             )
         return able[0]
 
@@ -190,16 +190,21 @@ class Session:
         return self._each(hook, {name: {"cursor": cursors.get(name)} for name in self.plugins})
 
     def _each(
-        self, hook: Callable[..., Any], arguments: Mapping[str, Mapping[str, Any]]
+        self,
+        hook: Callable[..., Any],
+        arguments: Mapping[str, Mapping[str, Any]],
+        owner: str | None = None,
     ) -> Told[Any]:
-        """Call a hook of every plugin that overrides it, with the arguments of that plugin."""
+        """Call a hook of every plugin that overrides it; what the owner refuses reaches nobody."""
         answers: dict[str, Any] = {}
         failures: dict[str, Exception] = {}
-        for plugin in self.implementers(hook):
+        for plugin in sorted(self.implementers(hook), key=lambda name: name != owner):
             try:
                 answers[plugin] = self._call(plugin, hook, arguments[plugin])
             except Exception as error:  # noqa: BLE001  one failing plugin never stops another
                 failures[plugin] = error
+                if plugin == owner and isinstance(error, ArgumentError | ArgumentTypeError):
+                    break
         return Told(answers, failures)
 
     def _caller(self, hook: Callable[..., Any]) -> pluggy.HookCaller:
@@ -244,55 +249,6 @@ class Session:
         who = f"plugin {chosen!r} does not support" if chosen else "no loaded plugin supports"
         offer = f"{', '.join(able)} can" if able else "pip install 'unified-mlops[all]'"
         return UnsupportedError(f"{who} {hook.__name__}", hint=offer)
-
-
-_current: ContextVar[Session | None] = ContextVar("session", default=None)
-_first: list[Session] = []
-
-
-def current_session() -> Session:
-    """The session of this thread or task, else the process's first, else a new one."""
-    session = _current.get() or (_first[0] if _first else None)
-    return session or use_session(Session())
-
-
-def init(
-    *,
-    experiment: str | None = None,
-    workspace: str | Path | None = None,
-    providers: Mapping[str, str] | None = None,
-    plugins: Mapping[str, Mapping[str, Any]] | None = None,
-) -> Session:
-    """Set what the current session is built from; settings of earlier calls stay.
-
-    Args:
-        experiment: the experiment that runs belong to.
-        workspace: the folder below which the embedded tools keep their stores.
-        providers: the plugin that serves a noun, where several could.
-        plugins: settings of each plugin.
-    """
-    before = _current.get() or (_first[0] if _first else None)
-    given = {
-        "experiment": experiment,
-        "workspace": Path(workspace) if workspace is not None else None,
-        "providers": providers,
-        "plugins": plugins,
-    }
-    settings = {key: value for key, value in given.items() if value is not None}
-    config = before.config.with_settings(**settings) if before else Config.load(**settings)
-    if before is not None:
-        before.close()
-        if config == before.config:
-            return use_session(before)
-    return use_session(Session(config))
-
-
-def use_session(session: Session) -> Session:
-    """Make a session the current one of this thread or task."""
-    if not _first:
-        _first.append(session)
-    _current.set(session)
-    return session
 
 
 def _keywords(hook: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,33 @@ def test_help_costs_little() -> None:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert spent < 1.0  # a tool's import alone costs more; the exact figure is in benchmarks/
+
+
+def test_demo_does_not_write_into_a_folder_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "flights").mkdir()
+    refused = run("demo")
+    assert refused.returncode == 2
+    assert "'flights' is there already" in refused.stderr
+    assert list((tmp_path / "flights").iterdir()) == []
+
+
+def test_up_opens_a_page_on_loopback_and_closes_it_when_it_is_ended() -> None:
+    server = subprocess.Popen([UMLOPS, "up", "tensorboard"], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    try:
+        title, address = server.stdout.readline().split()
+        assert title == "TensorBoard"
+        assert address.startswith("http://127.0.0.1:")
+        with urllib.request.urlopen(address) as page:
+            assert page.status == 200
+    finally:
+        server.terminate()
+        assert server.wait(timeout=30) == 0
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(address)
+
+
+def test_up_of_a_plugin_that_has_no_page_names_those_that_have() -> None:
+    refused = run("up", "tensorbord")
+    assert refused.returncode == 2
+    assert "did you mean 'tensorboard'?" in refused.stderr

@@ -19,7 +19,8 @@ HEAVY = [
 PROGRAMS = {
     "import unified_mlops": "import unified_mlops",
     "umlops --help": (
-        "from unified_mlops.cli import cli\ncli(['--help'], prog_name='umlops', standalone_mode=False)"
+        "from unified_mlops.cli import cli\n"
+        "cli(['--help'], prog_name='umlops', standalone_mode=False)"
     ),
     "loading every plugin": (
         "from unified_mlops.session import Session\n"

@@ -43,7 +43,9 @@ EDGES = [
 def lineage(tmp_path: Path) -> Lineage:
     lineage = Lineage(tmp_path / "g.db", lambda cursors: Told())
     names = {end for edge in EDGES for end in (edge[0], edge[2])}
-    nodes = tuple(Node(name, "column" if "#" in name else "dataset", name) for name in sorted(names))
+    nodes = tuple(
+        Node(name, "column" if "#" in name else "dataset", name) for name in sorted(names)
+    )
     edges = tuple(Edge(a, kind, b) for a, kind, b in EDGES)  # type: ignore[arg-type]
     lineage.store.add("test", [Observation("all", nodes, edges)])
     return lineage

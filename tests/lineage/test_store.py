@@ -98,5 +98,5 @@ def test_order_and_rebuilding_do_not_change_the_graph(
 def test_a_corrupted_database_is_named_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "g.db"
     path.write_bytes(b"not a database" * 100)
-    with pytest.raises(BackendError, match="g.db.*cannot be used.*\n.*mv "):
+    with pytest.raises(BackendError, match="g.db.*is corrupted.*\n.*mv "):
         Store(path).add("c", [seen("1", "a", "b")])

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from unified_mlops.config import Config
-from unified_mlops.session import Session, use_session
+from unified_mlops.current import use_session
+from unified_mlops.session import Session
 from unified_mlops.testing import MemoryPlugin
 
 

@@ -11,7 +11,7 @@ import time
 import urllib.request
 from calendar import monthrange
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -251,15 +251,15 @@ def main() -> None:
     arguments = parser.parse_args()
     days, every = arguments.days, arguments.every
     store = prepare()
-    with chapter("2  start Ray; tune, fit and compare two families of models"):
-        cluster = umlops.RayCluster.create(cpus=2)
-    umlops.init(plugins={"ray": {"address": cluster.address}})
-    with cluster:
-        first = train(
-            period(date(2013, 1, 1), date(2013, 5, 31), days),
-            period(date(2013, 6, 1), date(2013, 6, 30), days),
-            every,
-        )
+    with ExitStack() as stack:
+        with chapter("2  start Ray; tune, fit and compare two families of models"):
+            cluster = stack.enter_context(umlops.RayCluster.create(cpus=2))
+            umlops.init(plugins={"ray": {"address": cluster.address}})
+            first = train(
+                period(date(2013, 1, 1), date(2013, 5, 31), days),
+                period(date(2013, 6, 1), date(2013, 6, 30), days),
+                every,
+            )
         with chapter("3  deploy two models, ask them about July"):
             endpoint, prediction = deploy(store)
         with chapter("4  monitor July to December, retrain, promote"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from importlib import import_module
 
 import click
@@ -61,6 +60,8 @@ def main() -> None:
         cli(prog_name="umlops")
     except UnifiedMLOpsError as error:
         if os.environ.get(TRACEBACK):
+            import traceback
+
             traceback.print_exc()
         else:
             click.echo(f"umlops: {error}", err=True)

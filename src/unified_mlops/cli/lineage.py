@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from unified_mlops.files import write_whole
+
 if TYPE_CHECKING:
     from unified_mlops.lineage.query import Subgraph
     from unified_mlops.session import Session
@@ -111,6 +113,6 @@ def _show(subgraph: Subgraph, form: str, output: Path | None) -> None:
     else:
         text = json.dumps(render.as_dict(subgraph), indent=1)
     if output:
-        output.write_text(text)
+        write_whole(output, text)
     else:
         click.echo(text)

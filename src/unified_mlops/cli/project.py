@@ -6,12 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
 from unified_mlops.config import FILE, TEMPLATE
-from unified_mlops.errors import AlreadyExistsError, NotFoundError
+from unified_mlops.errors import AlreadyExistsError, NotFoundError, store_error
+from unified_mlops.files import new_folder, write_whole
 
 
 @click.command()
@@ -21,8 +23,8 @@ def init(folder: Path) -> None:
     path = folder / FILE
     if path.exists():
         raise AlreadyExistsError(f"{str(path)!r} is there already", hint=f"edit {path}")
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(TEMPLATE)
+    with nullcontext() if folder.is_dir() else new_folder(folder):
+        write_whole(path, TEMPLATE)
     click.echo(f"wrote {path}\nnext: umlops doctor")
 
 
@@ -31,6 +33,7 @@ def doctor() -> None:
     """Say what is installed, where its stores are and what is wrong; exit 1 if anything is."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from unified_mlops.hookspecs import PluginHooks
     from unified_mlops.session import Session
@@ -39,11 +42,11 @@ def doctor() -> None:
     told = session.tell(PluginHooks.mlops_check_plugin)
     table = Table("plugin", "tool", "version", "store", "state")
     for check in told.answers.values():
-        state = f"[red]{check.problem}" if check.problem else "[green]ok"
+        state = Text(check.problem, "red") if check.problem else Text("ok", "green")
         table.add_row(check.plugin, check.tool, check.version, check.location, state)
     wrong = {**session.broken, **told.failures}
     for plugin, error in wrong.items():
-        table.add_row(plugin, "", "", "", f"[red]{error}")
+        table.add_row(plugin, "", "", "", Text(str(error), "red"))
     console = Console()
     console.print(table)
     console.print(f"workspace {session.config.workspace}", highlight=False)
@@ -57,9 +60,17 @@ def doctor() -> None:
 def demo(days: int | None, folder: Path) -> None:
     """Copy the flights project to a folder of your own and run its story there."""
     source = _tutorial()
-    shutil.copytree(
-        source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.png")
-    )
+    if folder.exists():
+        fact, hint = f"the folder {str(folder)!r} is there already", "umlops demo --folder another"
+        raise AlreadyExistsError(fact, hint=hint)
+    ignored = shutil.ignore_patterns("__pycache__", "*.png")
+    new = not folder.exists()
+    try:
+        shutil.copytree(source, folder, ignore=ignored)
+    except OSError as error:
+        if new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise store_error(f"the folder {str(folder)!r}", error, mend="give another") from error
     arguments = [] if days is None else ["--days", str(days)]
     done = subprocess.run(
         [sys.executable, "story.py", *arguments], cwd=folder, env=dict(os.environ), check=False

@@ -6,9 +6,12 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
@@ -31,38 +34,60 @@ def up(plugins: tuple[str, ...], wait: int) -> None:
     for name in plugins:
         if name not in offered:
             raise missing_plugin(name, list(offered))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ExitStack() as stack:
-        for name in plugins or offered:
-            url = stack.enter_context(opened(offered[name], wait))
-            click.echo(f"{offered[name].title:<12} {url}")
-        click.echo("Ctrl-C closes them all")
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        pages = [stack.enter_context(started(offered[name])) for name in plugins or offered]
+        told = [page.wait(wait) for page in pages]
+        for line in told:
+            click.echo(line)
         try:
+            click.echo("Ctrl-C closes them all")
             signal.pause()
         except KeyboardInterrupt:
             click.echo("closing")
 
 
+@dataclass(frozen=True)
+class Page:
+    """A tool's page that is being opened."""
+
+    ui: UI
+    port: int
+    server: subprocess.Popen[bytes]
+    log: Path
+
+    def wait(self, seconds: float) -> str:
+        """Its address once it answers, or why it does not."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self.server.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return f"{self.ui.title:<12} http://127.0.0.1:{self.port}"
+            time.sleep(0.1)
+        said = self.log.read_text(errors="replace").strip().rpartition("\n")[2]
+        return f"{self.ui.title:<12} did not answer: {said or 'no word'} (see {self.log})"
+
+
 @contextmanager
-def opened(ui: UI, wait: float = 60) -> Iterator[str]:
-    """Start a tool's page on loopback; yields its address once it answers.
+def started(ui: UI) -> Iterator[Page]:
+    """Start a tool's page on loopback, and end it with the block.
 
     Args:
         ui: how to start it; its port is used if it is free, else another.
-        wait: seconds to wait for it.
     """
     port = _free_port(ui.port)
     command = [part.replace("{port}", str(port)) for part in ui.command]
-    server = subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env={**os.environ, **ui.environment},
-    )
+    log = Path(tempfile.gettempdir()) / f"umlops-{ui.plugin}-{os.getpid()}.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            env={**os.environ, **ui.environment},
+        )
     try:
-        _wait_for(server, ui, port, wait)
-        yield f"http://127.0.0.1:{port}"
+        yield Page(ui, port, server, log)
     finally:
         _stop(server)
 
@@ -76,20 +101,6 @@ def _free_port(wanted: int) -> int:
             probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _wait_for(server: subprocess.Popen[bytes], ui: UI, port: int, wait: float) -> None:
-    deadline = time.monotonic() + wait
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            break
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise click.ClickException(
-        f"{ui.title} did not answer within {wait:.0f} s; by hand: {' '.join(ui.command)}"
-    )
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unified_mlops.errors import BackendError
+from unified_mlops.errors import store_error
 from unified_mlops.lineage.urn import is_column
 from unified_mlops.records import Edge, Level, Node, Observation
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, MetaData
 
 LEVELS: tuple[Level, ...] = ("declared", "recorded", "derived", "inferred")
+WAIT = 15
+"""Seconds to wait for another process that writes."""
 _BATCH = 300  # below SQLite's limit on bound variables
 
 
@@ -52,6 +54,8 @@ class Store:
             How many observations were new.
         """
         rows = [_row(collector, observation) for observation in observations]
+        if not rows and cursor is None:
+            return 0
         with self._transaction() as connection:
             new = [row for row in rows if self._insert_new(connection, row)]
             self._project(connection, new)
@@ -129,11 +133,11 @@ class Store:
         from sqlalchemy import create_engine, event
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(f"sqlite:///{self.path}", connect_args={"timeout": 30})
+        engine = create_engine(f"sqlite:///{self.path}", connect_args={"timeout": WAIT})
 
         @event.listens_for(engine, "connect")
         def _pragmas(connection: Any, _record: Any) -> None:
-            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000"):
+            for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
                 connection.execute(f"PRAGMA {pragma}")
 
         self._metadata.create_all(engine)
@@ -146,11 +150,10 @@ class Store:
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except DatabaseError as error:
-            raise BackendError(
-                f"the lineage database {str(self.path)!r} cannot be used: {error.orig}",
-                hint=f"free its disk or its lock, or move it away (mv {self.path} {self.path}.bad) "
-                "and type: umlops lineage collect",
+        except (DatabaseError, OSError) as error:
+            mend = f"mv {self.path} {self.path}.bad, and then: umlops lineage collect"
+            raise store_error(
+                f"the lineage database {str(self.path)!r}", error, mend=mend
             ) from error
 
     def _rows(self, table: str, **equal: str) -> list[Mapping[str, Any]]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from unified_mlops.errors import AlreadyExistsError
+from unified_mlops.files import new_folder, write_whole
 from unified_mlops.hookspecs import TaskHooks
 from unified_mlops.pipelines.inputs import (
     Artifacts,
@@ -127,6 +128,7 @@ class Runner:
 
         Raises:
             AlreadyExistsError: a job of this id has run here.
+            BackendError: the root cannot be written.
         """
         self._create_folder()
         try:
@@ -264,11 +266,11 @@ class Runner:
 
     def _create_folder(self) -> None:
         try:
-            self.folder.mkdir(parents=True)
+            with new_folder(self.folder):
+                self._write_job("PIPELINE_STATE_RUNNING")
         except FileExistsError as error:
             fact = f"pipeline {self._record.name!r} has a job {self._job_id!r} already"
             raise AlreadyExistsError(fact, hint="give the new job another id") from error
-        self._write_job("PIPELINE_STATE_RUNNING")
 
     def _write_job(self, state: JobState) -> None:
         """Keep what this run is and how it went, whole or not at all."""
@@ -282,9 +284,7 @@ class Runner:
             "endTime": None if state == "PIPELINE_STATE_RUNNING" else _now(),
             "tasks": {name: {"state": t.state, "error": t.error} for name, t in tasks.items()},
         }
-        unfinished = self.folder / "job.json.unfinished"
-        unfinished.write_text(json.dumps(job))
-        unfinished.replace(self.folder / "job.json")
+        write_whole(self.folder / "job.json", json.dumps(job))
 
 
 def _into(future: Future[TaskRecord], work: Callable[..., TaskRecord], *arguments: Any) -> None:

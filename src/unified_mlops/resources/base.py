@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
+from unified_mlops.current import current_session
 from unified_mlops.errors import NotFoundError
 from unified_mlops.hookspecs import PluginHooks
 from unified_mlops.lineage.query import Direction, Plane, Subgraph
 from unified_mlops.records import Record
-from unified_mlops.session import Session, current_session
+from unified_mlops.session import Session
 
 R = TypeVar("R", bound=Record)
 Self = TypeVar("Self", bound="Resource[Any]")

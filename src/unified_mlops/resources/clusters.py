@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from types import TracebackType
 
+from unified_mlops.current import current_session
 from unified_mlops.hookspecs import JobHooks
 from unified_mlops.records import ClusterRecord
 from unified_mlops.resources.base import Resource
-from unified_mlops.session import Session, current_session
+from unified_mlops.session import Session
 
 
 class RayCluster(Resource[ClusterRecord]):

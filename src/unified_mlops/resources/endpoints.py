@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from unified_mlops.current import current_session
 from unified_mlops.errors import ArgumentError, NotFoundError
 from unified_mlops.hookspecs import EndpointHooks, ModelHooks
 from unified_mlops.records import EndpointRecord, PredictionRecord, Ref, Row, ServerRecord
 from unified_mlops.resources.base import Resource
 from unified_mlops.resources.models import Model
-from unified_mlops.session import Session, current_session
+from unified_mlops.session import Session
 
 NEW = "0"
 """In a traffic split, the model that is being deployed, as in Vertex."""

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from unified_mlops.current import current_session
 from unified_mlops.errors import ArgumentError, NotFoundError
 from unified_mlops.hookspecs import FeatureHooks
 from unified_mlops.records import FeatureViewRecord, MaterializationRecord, Row
 from unified_mlops.resources.base import Resource
 from unified_mlops.resources.datasets import Dataset
-from unified_mlops.session import Session, current_session
+from unified_mlops.session import Session
 
 
 class FeatureView(Resource[FeatureViewRecord]):

@@ -1,11 +1,12 @@
-"""Metrics on their way to the plugins: checked, numbered, and written together."""
+"""What runs are told: params are checked; metrics also numbered, and written together."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import groupby
+from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 from unified_mlops.buffer import Buffer
@@ -36,7 +37,7 @@ class MetricLog:
 
     def add(self, run: RunRecord, metrics: Mapping[str, float], step: int | None) -> None:
         """Take one value of each metric; a step that is left out is one past the largest."""
-        check_names("metric", metrics)
+        _check_names("metric", metrics, "log_metrics({'loss': 0.5})")
         for key, value in metrics.items():
             if isinstance(value, bool) or not isinstance(value, float | int):
                 raise ArgumentTypeError(
@@ -51,9 +52,28 @@ class MetricLog:
         self._buffer.add(*((run, point) for point in points))
 
 
-def check_names(what: str, names: Iterable[str]) -> None:
+def check_params(params: Mapping[str, Any]) -> None:
+    """See that params are numbers or texts by names that every tool takes.
+
+    Raises:
+        ArgumentError: a name that some tool does not take.
+        ArgumentTypeError: a value of another type.
+    """
+    _check_names("param", params, "log_params({'depth': 4})")
+    for key, value in params.items():
+        if isinstance(value, bool) or not isinstance(value, float | int | str):
+            raise ArgumentTypeError(
+                f"param {key!r} is {value!r}, a {type(value).__name__}",
+                hint=f"log a float, int or str: log_params({{{key!r}: {str(value)!r}}})",
+            )
+
+
+def _check_names(what: str, values: Any, example: str) -> None:
     """See that names are those that every tool takes, before anything waits to be written."""
-    for name in names:
+    if not isinstance(values, Mapping):
+        fact = f"{what}s are {values!r}, a {type(values).__name__}"
+        raise ArgumentTypeError(fact, hint=example)
+    for name in values:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ArgumentError(
                 f"{what} name {name!r} cannot be kept",

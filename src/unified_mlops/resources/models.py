@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from unified_mlops.current import current_session
 from unified_mlops.errors import ArgumentError
 from unified_mlops.hookspecs import ModelHooks
 from unified_mlops.records import ModelRecord, ModelVersionRecord
 from unified_mlops.resources.base import Resource
-from unified_mlops.session import Session, current_session
+from unified_mlops.session import Session
 
 DEFAULT = "default"
 """The alias of the version that a name alone means, as in Vertex."""

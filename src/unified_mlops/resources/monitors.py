@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from unified_mlops.current import current_session
 from unified_mlops.errors import ArgumentError
 from unified_mlops.hookspecs import MonitorHooks
 from unified_mlops.records import AlertRecord, ReportRecord, Score
@@ -11,7 +12,7 @@ from unified_mlops.resources.base import Resource
 from unified_mlops.resources.datasets import Dataset
 from unified_mlops.resources.endpoints import Endpoint
 from unified_mlops.resources.models import Model
-from unified_mlops.session import Session, current_session
+from unified_mlops.session import Session
 
 THRESHOLD = 0.3
 """Vertex's default for drift and skew."""

@@ -10,13 +10,14 @@ from threading import Lock
 from typing import Any
 from uuid import uuid4
 
+from unified_mlops.current import current_session
 from unified_mlops.errors import ArgumentError, TaskFailedError
 from unified_mlops.hookspecs import PipelineHooks, TaskHooks
 from unified_mlops.pipelines.runner import JobResult, Runner
 from unified_mlops.records import Scalar, State, TaskRecord, TaskState
 from unified_mlops.resources.experiments import ExperimentRun
 from unified_mlops.resources.progress import progress
-from unified_mlops.session import Session, current_session
+from unified_mlops.session import Session
 
 _STATES: Mapping[TaskState, State] = {
     "SUCCEEDED": "COMPLETE",

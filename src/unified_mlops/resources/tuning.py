@@ -7,12 +7,13 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+from unified_mlops.current import current_session
 from unified_mlops.errors import ArgumentError
 from unified_mlops.hookspecs import JobHooks
 from unified_mlops.records import Scalar, Trial
 from unified_mlops.resources.experiments import ExperimentRun
 from unified_mlops.resources.progress import progress
-from unified_mlops.session import Session, current_session
+from unified_mlops.session import Session
 
 Objective = Callable[[Mapping[str, Scalar]], Mapping[str, float]]
 

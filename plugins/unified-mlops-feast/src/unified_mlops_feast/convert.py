@@ -21,12 +21,13 @@ from unified_mlops.errors import (
     ConfigError,
     NotFoundError,
     UnifiedMLOpsError,
+    store_error,
 )
 from unified_mlops.lineage import urn
 from unified_mlops.records import FeatureViewRecord, Ref
 
 PLUGIN = "feast"
-_STORES = {"sqlite3", "sqlalchemy", "duckdb", "_duckdb", "pyarrow", "redis"}
+_STORES = {"sqlalchemy", "duckdb", "_duckdb", "pyarrow", "redis"}
 """The packages whose errors say that a store is broken, locked or away."""
 
 NO_DUCKDB_2 = "pip install 'duckdb<2'"
@@ -174,15 +175,18 @@ def _ours(error: Exception, repo: Path) -> UnifiedMLOpsError | None:
         file = repo / "feature_store.yaml"
         ours = ConfigError(f"{str(file)!r} cannot be used: {error}", hint=f"mend {file}")
     elif "DecodeError" in kinds:
-        hint = f"move the registry file away, then: feast -c {repo} apply"
-        ours = BackendError(f"the registry of {str(repo)!r} is corrupted: {text}", hint=hint)
+        hint = f"move the registry file away, and then: feast -c {repo} apply"
+        ours = BackendError(f"the registry of {str(repo)!r} is corrupted", hint=hint)
     elif "IbisError" in kinds:
         hint = "Feast's DuckDB store drops names that end in '_y': rename such features"
         ours = BackendError(f"the offline store cannot join: {text}", hint=hint)
+    elif "sqlite3" in origins:
+        hint = f"move it and the registry away, and then: feast -c {repo} apply, and materialise"
+        ours = store_error(f"the online store of {str(repo)!r}", error, mend=hint)
     elif isinstance(error, OSError) or origins & _STORES:
         nanoseconds = "TIMESTAMPTZ_NS" in text
-        hint = NO_DUCKDB_2 if nanoseconds else "see that it exists, is whole and is not locked"
-        ours = BackendError(f"a store of {str(repo)!r} failed: {text}", hint=hint)
+        hint = NO_DUCKDB_2 if nanoseconds else f"see what {repo / 'feature_store.yaml'} names"
+        ours = store_error(f"a store of {str(repo)!r}", error, mend=hint)
     elif isinstance(error, ValueError) or "FeastError" in kinds:
         ours = ArgumentError(text, hint=f"see the definitions in {repo}")
     return ours

@@ -139,8 +139,13 @@ class Repo:
     @contextmanager
     def busy(self, opened: Opened) -> Iterator[None]:
         """Let Feast work on sources: in silence, in the repo where paths start from it."""
-        with translated(self.path), aside(self.path if opened.relative() else None):
-            yield
+        folder = self.path if opened.relative() else None
+        try:
+            with translated(self.path), aside(folder), restored(opened.registry):
+                yield
+        except BaseException:
+            self._opened = None  # what it remembers is no longer what stands on disk
+            raise
 
     def _write_settings(self) -> None:
         project = re.sub(r"[^\w-]+", "_", self.path.name).lstrip("_-") or "features"
@@ -151,7 +156,7 @@ class Repo:
     def _build(self) -> Opened:
         if not self.settings.exists():
             raise self._missing()
-        store = _feast().FeatureStore(repo_path=str(self.path))
+        store = _store(self.path)
         location = urn.canonical(store.config.registry.path, self.path)
         scheme, _, rest = location.partition(":")
         registry = urn.path_of(f"file:{rest}") if scheme in {"file", "sqlite"} else None
@@ -175,8 +180,7 @@ def feast_apply(repo: Path) -> None:
     """`feast apply`, by the one function of Feast's that is not its published API (0.67)."""
     from feast.repo_operations import apply_total
 
-    config = _feast().FeatureStore(repo_path=str(repo)).config
-    apply_total(config, repo, skip_source_validation=False)
+    apply_total(_store(repo).config, repo, skip_source_validation=False)
 
 
 @contextmanager
@@ -196,6 +200,20 @@ def importable(repo: Path) -> Iterator[None]:
         for name in _modules(ours):
             del sys.modules[name]
         sys.modules.update(kept)
+
+
+@contextmanager
+def restored(registry: Path | None) -> Iterator[None]:
+    """Put the registry back where the block fails: Feast notes there what it is about to do."""
+    before = registry.read_bytes() if registry else b""
+    try:
+        yield
+    except BaseException:
+        if registry and registry.read_bytes() != before:
+            with registry.open("r+b") as file:  # in its own place, for which no disk is too full
+                file.write(before)
+                file.truncate()
+        raise
 
 
 @contextmanager
@@ -233,6 +251,16 @@ class _Aside:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def _store(repo: Path) -> Any:
+    """Feast's own object for a repo, whose registry is written whole where it is a file."""
+    store = _feast().FeatureStore(repo_path=str(repo))
+    registry = store.config.registry
+    is_file = registry.registry_type == "file" and "://" not in registry.path
+    if is_file and registry.registry_store_type is None:
+        registry.registry_store_type = "unified_mlops_feast.registry.WholeFileRegistryStore"
+    return store
 
 
 def _feast() -> Any:

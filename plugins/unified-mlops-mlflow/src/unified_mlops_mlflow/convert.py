@@ -17,6 +17,7 @@ from unified_mlops.errors import (
     BackendError,
     NotFoundError,
     UnifiedMLOpsError,
+    store_error,
 )
 from unified_mlops.lineage import urn
 from unified_mlops.records import (
@@ -190,19 +191,13 @@ def not_found(what: str, name: str, known: Iterable[str]) -> NotFoundError:
     return NotFoundError(f"no {what} {name!r}", hint=hint)
 
 
-_BROKEN = {
-    "locked": ("is locked by another process", "end that process, or try again"),
-    "malformed": ("is corrupted", "restore it from a backup, or move it away to start anew"),
-    "not a database": ("is corrupted", "restore it from a backup, or move it away to start anew"),
-    "is full": ("is on a full disk", "free some disk space"),
-    "no space left": ("is on a full disk", "free some disk space"),
-    "readonly": ("cannot be written", "see who may write there"),
-    "permission denied": ("cannot be written", "see who may write there"),
+_OTHER_VERSION = {
     "out-of-date": ("was made by another version", "mlflow db upgrade <tracking_uri>"),
     "can't locate revision": ("was made by a newer MLflow", "pip install --upgrade mlflow"),
 }
-_ERRNOS = {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EIO}
+_ERRNOS = {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EIO, errno.EFBIG}
 _DRIVERS = ("sqlite3", "sqlalchemy", "psycopg", "pymysql", "requests", "urllib3", "alembic")
+_FILES = ("filelock", "shutil")
 
 
 @contextmanager
@@ -232,21 +227,17 @@ def _translated(error: Exception, store: str) -> UnifiedMLOpsError | None:
             return AlreadyExistsError(f"mlflow has it already: {text}", hint="choose another name")
         case "INVALID_PARAMETER_VALUE":
             return ArgumentError(f"mlflow refuses it: {text}", hint="change what it names")
-    chain = list(_chain(error))
-    for words, (fact, hint) in _BROKEN.items():
-        if any(words in str(link).lower() for link in chain) and _is_backend(chain):
+    for words, (fact, hint) in _OTHER_VERSION.items():
+        if words in text.lower():
             return BackendError(f"the MLflow store {store!r} {fact}", hint=hint)
-    if any(type(link).__module__.startswith(_DRIVERS) for link in chain):
-        return BackendError(f"the MLflow store {store!r} failed: {text}", hint=f"look into {store}")
-    return None
+    causes = [link for link in _chain(error) if _is_backend(link)]
+    mend = f"restore it from a backup, or start anew: mv {store} {store}.bad"
+    return store_error(f"the MLflow store {store!r}", causes[-1], mend=mend) if causes else None
 
 
-def _is_backend(chain: list[BaseException]) -> bool:
-    return any(
-        type(link).__module__.startswith((*_DRIVERS, "mlflow"))
-        or (isinstance(link, OSError) and link.errno in _ERRNOS)
-        for link in chain
-    )
+def _is_backend(error: BaseException) -> bool:
+    known = type(error).__module__.startswith((*_DRIVERS, *_FILES))
+    return known or (isinstance(error, OSError) and error.errno in _ERRNOS)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

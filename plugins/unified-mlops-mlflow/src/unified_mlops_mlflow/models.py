@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import packages_distributions, version
@@ -72,8 +73,18 @@ def log(client: MlflowClient, run_id: str, name: str, model: Any, example: Any) 
         client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
         return client.finalize_logged_model(model_id, "READY")
     except BaseException:
-        client.delete_logged_model(logged.model_id)
+        _discard(client, logged)
         raise
+
+
+def _discard(client: MlflowClient, logged: LoggedModel) -> None:
+    """Delete a model that was not stored whole: first its files, which may have filled the disk."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    place = logged.artifact_location.removesuffix("/artifacts")
+    with suppress(NotImplementedError):  # a kind of artifact store that MLflow never deletes from
+        get_artifact_repository(place, client.tracking_uri).delete_artifacts()
+    client.delete_logged_model(logged.model_id)
 
 
 def load(client: MlflowClient, model: Ref) -> Any:

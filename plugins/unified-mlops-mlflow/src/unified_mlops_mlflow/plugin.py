@@ -68,13 +68,13 @@ class MlflowPlugin(RunHooks, ModelHooks, LineageHooks, PluginHooks):
 
     def mlops_get_run(self, experiment: str, name: str) -> RunRecord:
         """Return a run."""
-        with self._store.open() as client:
+        with self._store.read() as client:
             run = runs.run_named(client, runs.experiment_named(client, experiment), name)
             return runs.records(client, [run], experiment, self._store)[0]
 
     def mlops_list_runs(self, experiment: str) -> Sequence[RunRecord]:
         """Return the runs of an experiment, oldest first."""
-        with self._store.open() as client:
+        with self._store.read() as client:
             found = runs.experiment_named(client, experiment)
             listed = list(runs.search(client, [found.experiment_id], ""))
             return runs.records(client, listed, experiment, self._store)
@@ -137,13 +137,13 @@ class MlflowPlugin(RunHooks, ModelHooks, LineageHooks, PluginHooks):
 
     def mlops_get_model(self, name: str, version: str) -> ModelVersionRecord:
         """Return a version by number or alias."""
-        with self._store.open() as client:
+        with self._store.read() as client:
             found = registry.version_named(client, name, version)
             return registry.record(self._store, client, found)
 
     def mlops_list_models(self, name: str) -> Sequence[ModelVersionRecord]:
         """Return the versions of a registered model, oldest first."""
-        with self._store.open() as client:
+        with self._store.read() as client:
             family = registry.family_named(client, name)
             found = registry.versions(client, family.name)
             return [registry.record(self._store, client, version) for version in found]
@@ -159,7 +159,7 @@ class MlflowPlugin(RunHooks, ModelHooks, LineageHooks, PluginHooks):
 
     def mlops_load_model(self, model: Ref) -> Any:
         """Return a model as MLflow's generic Python model."""
-        with self._store.open() as client:
+        with self._store.read() as client:
             return models.load(client, model)
 
     # --- lineage, and the plugin itself ---
@@ -201,7 +201,7 @@ class MlflowPlugin(RunHooks, ModelHooks, LineageHooks, PluginHooks):
 
     def mlops_get_native(self, ref: Ref) -> Any:
         """Return MLflow's `Run`, `LoggedModel` or `ModelVersion`."""
-        with self._store.open() as client:
+        with self._store.read() as client:
             if ref.kind == "run":
                 return client.get_run(ref.id)
             if ref.kind == "model":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from unified_mlops.errors import BackendError
+from unified_mlops.errors import BackendError, NotFoundError
 from unified_mlops.lineage import urn
 from unified_mlops_mlflow.convert import native_errors
 
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 SQLITE = "sqlite:///"
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 """MLflow's documented switches of its telemetry; they count before it is imported."""
-WAIT = 60.0
+WAIT = 30.0
 """Seconds to wait for another process that is creating the database or a run."""
+GLANCE = 5.0
+"""Seconds to wait where the database is only looked at: in WAL mode readers never wait."""
 
 _global_uri = threading.RLock()
 
@@ -68,10 +70,23 @@ class Store:
             yield self._connect()
 
     @contextmanager
+    def read(self) -> Iterator[MlflowClient]:
+        """The client of a store that is there; none is made.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        with self.open_existing() as client:
+            if client is None:
+                fact = f"there is nothing in the MLflow store {self.location!r}"
+                raise NotFoundError(fact, hint='umlops.start_run("my-run") makes it')
+            yield client
+
+    @contextmanager
     def open_existing(self) -> Iterator[MlflowClient | None]:
         """The client, or None where there is no store; none is made."""
         with native_errors(self.location):
-            yield self._connect() if self.exists() else None
+            yield self._connect() if self._client or self.exists() else None
 
     def exclusive(self) -> AbstractContextManager[object]:
         """Keep other processes of this machine from checking and creating at the same time."""
@@ -147,7 +162,8 @@ class Store:
 
 def _tables(file: Path) -> int:
     """How many tables a database file has; reading them tells a broken file at once."""
-    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=WAIT)) as database:
+    uri = f"{file.as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True, timeout=GLANCE)) as database:
         count: int = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     return count
 
