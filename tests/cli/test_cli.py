@@ -126,7 +126,11 @@ def test_up_opens_a_page_on_loopback_and_closes_it_when_it_is_ended() -> None:
         urllib.request.urlopen(address)
 
 
-def test_up_of_a_plugin_that_has_no_page_names_those_that_have() -> None:
-    refused = run("up", "tensorbord")
+@pytest.mark.parametrize(
+    ("plugin", "hint"),
+    [("tensorbord", "did you mean 'tensorboard'?"), ("kfp", "umlops up evidently feast mlflow")],
+)
+def test_up_of_what_has_no_page_says_what_has(plugin: str, hint: str) -> None:
+    refused = run("up", plugin)
     assert refused.returncode == 2
-    assert "did you mean 'tensorboard'?" in refused.stderr
+    assert hint in refused.stderr

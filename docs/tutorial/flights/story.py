@@ -38,7 +38,7 @@ WATCHED = {
     "carrier": 0.3,
 }
 console = Console()
-session = umlops.init()
+umlops.init()
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def period(first: date, last: date, days: int | None) -> tuple[date, date]:
     return first, last if days is None else min(last, first + timedelta(days=days - 1))
 
 
-def prepare() -> umlops.FeatureStore:
+def prepare() -> None:
     """Sources to parquet, definitions to Feast."""
     from sources import DELAY_COLUMNS, prepare
 
@@ -66,12 +66,9 @@ def prepare() -> umlops.FeatureStore:
             f"{delays}#{name}": [f"{flights}#{source}" for source in sources]
             for name, sources in DELAY_COLUMNS.items()
         }
-        session.lineage.declare([flights], [delays], columns)
-        store = umlops.FeatureStore()
-        views = store.apply()
-        for view in views:
+        umlops.current_session().lineage.declare([flights], [delays], columns)
+        for view in umlops.FeatureStore().apply():
             console.print(f"  {view.name}: {', '.join(view.features)}")
-    return store
 
 
 def train(training: tuple[date, date], later: tuple[date, date], every: int) -> umlops.PipelineJob:
@@ -96,7 +93,7 @@ def train(training: tuple[date, date], later: tuple[date, date], every: int) -> 
     return job
 
 
-def deploy(store: umlops.FeatureStore) -> tuple[umlops.Endpoint, str]:
+def deploy() -> tuple[umlops.Endpoint, str]:
     """The champion and the other model behind one endpoint, asked in process and over HTTP."""
     champion = umlops.Model(NAME)
     others = [m for m in umlops.ModelRegistry(NAME).list_versions() if m.uri != champion.uri]
@@ -104,7 +101,7 @@ def deploy(store: umlops.FeatureStore) -> tuple[umlops.Endpoint, str]:
     endpoint.deploy(champion)
     endpoint.deploy(others[-1], traffic_percentage=20)
     console.print(f"  traffic {dict(endpoint.traffic_split)}")
-    noon = datetime(2013, 7, 2, 16, tzinfo=timezone.utc)
+    noon, store = datetime(2013, 7, 2, 16, tzinfo=timezone.utc), umlops.FeatureStore()
     store.sync(noon - timedelta(days=1), noon)
     store.sync(datetime(2013, 1, 1, tzinfo=timezone.utc), noon, views=["plane"])
     instances = online(store, noon)
@@ -144,13 +141,13 @@ def over_http(endpoint: umlops.Endpoint, instances: Sequence[Mapping[str, Any]])
 
 
 def monitor(
-    store: umlops.FeatureStore, endpoint: umlops.Endpoint, job: umlops.PipelineJob, days: int | None
+    endpoint: umlops.Endpoint, job: umlops.PipelineJob, days: int | None
 ) -> umlops.MonitoringReport:
     """Hold each month from July to December against the training data."""
     from models import FEATURES
     from sources import ENTITY_COLUMNS, departures
 
-    flights = umlops.Dataset("data/flights.parquet")
+    flights, store = umlops.Dataset("data/flights.parquet"), umlops.FeatureStore()
     watch = umlops.ModelMonitor(
         f"{NAME}-skew", target=endpoint, training_dataset=training_data(job), thresholds=WATCHED
     )
@@ -191,7 +188,7 @@ def training_data(job: umlops.PipelineJob) -> umlops.Dataset:
 
 def explain(prediction: str, report: umlops.MonitoringReport, champion: umlops.Model) -> Path:
     """From the alert and a prediction down to source columns, from a source column up."""
-    graph = session.lineage
+    graph = umlops.current_session().lineage
     failures = graph.collect()
     for plugin, error in failures.items():
         console.print(f"  [red]not collected: {plugin}: {error}")
@@ -201,6 +198,7 @@ def explain(prediction: str, report: umlops.MonitoringReport, champion: umlops.M
     console.print(render.tree(graph.path(columns[-1].uri, alert.ref, plane="column")))
     asked = graph.upstream(f"prediction:{prediction}", plane="column")
     table = graph.upstream(f"prediction:{prediction}")
+    console.print(render.tree(table))
     up = graph.downstream(columns[-1].uri)
     sections = [
         (f"alert on {alert.column}", cause),
@@ -219,7 +217,7 @@ def summary(
     jobs: Sequence[umlops.PipelineJob], report: umlops.MonitoringReport, page: Path
 ) -> None:
     """What came out, and how to look at it."""
-    session.close()
+    session = umlops.current_session()
     table = Table("model", "roc_auc", "average precision", "log loss", title="on later flights")
     for job in jobs:
         run = umlops.ExperimentRun(f"{job.job_id}/compare")
@@ -231,7 +229,8 @@ def summary(
     console.print(table)
     ways = Table("tool", "its own page on this workspace")
     for ui in session.tell(PluginHooks.mlops_describe_ui).answers.values():
-        ways.add_row(ui.title, shlex.join(ui.command).replace("{port}", str(ui.port)))
+        command = [part.replace("{port}", str(ui.port)) for part in ui.command]
+        ways.add_row(ui.title, shlex.join(command))
     console.print(ways)
     champion = umlops.Model(NAME)
     console.print(f"champion {champion.name}@{champion.version_id}: {jobs[-1].outputs['reason']}")
@@ -250,7 +249,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="use one departure in so many")
     arguments = parser.parse_args()
     days, every = arguments.days, arguments.every
-    store = prepare()
+    prepare()
     with ExitStack() as stack:
         with chapter("2  start Ray; tune, fit and compare two families of models"):
             cluster = stack.enter_context(umlops.RayCluster.create(cpus=2))
@@ -261,9 +260,9 @@ def main() -> None:
                 every,
             )
         with chapter("3  deploy two models, ask them about July"):
-            endpoint, prediction = deploy(store)
+            endpoint, prediction = deploy()
         with chapter("4  monitor July to December, retrain, promote"):
-            report = monitor(store, endpoint, first, days)
+            report = monitor(endpoint, first, days)
             second = train(
                 period(
                     date(2013, 1, 1) if days is None else date(2013, 6, 1), date(2013, 10, 31), days

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from unified_mlops.errors import UnsupportedError
 from unified_mlops.records import UI
 
 
@@ -30,10 +31,13 @@ def up(plugins: tuple[str, ...], wait: int) -> None:
     from unified_mlops.loader import missing_plugin
     from unified_mlops.session import Session
 
-    offered = Session().tell(PluginHooks.mlops_describe_ui).answers
+    session = Session()
+    offered = session.tell(PluginHooks.mlops_describe_ui).answers
     for name in plugins:
+        if name not in session.plugins:
+            raise missing_plugin(name, session.plugins)
         if name not in offered:
-            raise missing_plugin(name, list(offered))
+            raise UnsupportedError(f"{name!r} has no page", hint=f"umlops up {' '.join(offered)}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ExitStack() as stack:
         pages = [stack.enter_context(started(offered[name])) for name in plugins or offered]
