@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,17 @@ def test_our_report_is_joined_by_its_metadata(plugin, subject, pair):
         (urn.column(current, "carrier"), "column"),
     }
     assert seen.nodes[0].name.startswith("delay 20")
+
+
+def test_what_a_compared_column_was_made_from_is_kept_with_the_report(plugin, subject, pair):
+    origin = "feast://store/p/featureView/flights#carrier"
+    current = replace(pair[1], columns={"carrier": (origin,), "other": ("file:///x#y",)})
+    plugin.mlops_run_monitor("delay", subject, pair[0], current, {"carrier": 0.3})
+    (seen,) = collected(plugin).observations
+    derived = {(edge.source, edge.target) for edge in seen.edges if edge.kind == "DERIVES"}
+    assert (origin, urn.column(current.ref.uri, "carrier")) in derived
+    assert ("feast://store/p/featureView/flights", current.ref.uri) in derived
+    assert not any("#y" in source for source, _ in derived)
 
 
 def test_a_native_snapshot_is_a_report_with_its_alerts_and_nothing_guessed(plugin, native):

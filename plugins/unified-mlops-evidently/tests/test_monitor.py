@@ -94,6 +94,7 @@ def test_evidently_itself_shows_project_scores_tests_and_metadata(
         "unified_mlops.subject": subject.ref.uri,
         "unified_mlops.reference": pair[0].ref.uri,
         "unified_mlops.current": pair[1].ref.uri,
+        "unified_mlops.origins": "{}",
     }
     assert model.tags == ["unified_mlops"]
 

@@ -213,7 +213,8 @@ def test_collecting_finds_deployments_and_predictions_and_goes_on(plugin, endpoi
         (version(2).ref.uri, endpoint.ref.uri),
     ]
     assert [(edge.source, edge.kind, edge.target) for edge in asked.edges] == [
-        (first.deployment.model.uri, "DERIVES", first.ref.uri)
+        (first.deployment.model.uri, "DERIVES", first.ref.uri),
+        (first.deployment.model.uri, "DERIVES", endpoint.ref.uri),
     ]
     assert asked.nodes[0].attributes["endpoint"] == endpoint.ref.uri
     second = predict()

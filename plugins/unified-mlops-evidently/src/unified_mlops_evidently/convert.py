@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from unified_mlops.errors import BackendError
 from unified_mlops.lineage import urn
 from unified_mlops.records import (
     AlertRecord,
+    DatasetRecord,
     Edge,
     EdgeKind,
     Node,
@@ -25,6 +27,9 @@ from unified_mlops.records import (
 PLUGIN = "evidently"
 COMPARED = ("unified_mlops.subject", "unified_mlops.reference", "unified_mlops.current")
 """The keys of a snapshot's metadata that hold the URNs of what was compared, and for whom."""
+
+ORIGINS = "unified_mlops.origins"
+"""The key under which the URNs stand that each compared column was made from, as JSON."""
 
 _DATASETS = COMPARED[1:]
 _RULE = "evidently.metadata"
@@ -80,6 +85,17 @@ def snapshot(file: Path, project: str, body: Mapping[str, Any]) -> Snapshot:
         raise damaged(file) from error
 
 
+def origins(datasets: Sequence[DatasetRecord], columns: Iterable[str]) -> str:
+    """What `ORIGINS` holds: for the URN of each compared column, those that it was made from."""
+    made = {
+        urn.column(data.ref.uri, name): data.columns[name]
+        for data in datasets
+        for name in columns
+        if data.columns.get(name)
+    }
+    return json.dumps(made, sort_keys=True)
+
+
 def report(stored: Snapshot) -> ReportRecord:
     """A snapshot as a record that carries the edges of its alerts."""
     scores: dict[str, Score] = {}
@@ -113,6 +129,10 @@ def observation(stored: Snapshot) -> Observation:
         if finding.failed:
             nodes += _alert_nodes(stored, finding)
             edges += [*_alert_edges(stored, finding), *_fields(stored, finding)]
+    for column, sources in json.loads(stored.metadata.get(ORIGINS, "{}")).items():
+        for source in sources:
+            edges.append(_edge(source, "DERIVES", column))
+            edges.append(_edge(urn.owner(source), "DERIVES", urn.owner(column)))
     unique = {node.uri: node for node in nodes}
     return Observation(stored.uri, tuple(unique.values()), tuple(dict.fromkeys(edges)))
 

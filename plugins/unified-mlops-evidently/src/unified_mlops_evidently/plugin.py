@@ -68,6 +68,7 @@ class EvidentlyPlugin(MonitorHooks, LineageHooks, PluginHooks):
         frames = {side: tables.sample(table, self._sample) for side, table in frames.items()}
         compared = (subject.ref.uri, reference.ref.uri, current.ref.uri)
         metadata = dict(zip(convert.COMPARED, compared, strict=True))
+        metadata[convert.ORIGINS] = convert.origins((reference, current), limits)
         _no_telemetry()
         from unified_mlops_evidently.metric import run_report
 

@@ -77,11 +77,11 @@ def _prediction(name: str, call: dict[str, Any]) -> Observation:
         "deployment": call["deployment"],
         "instances": len(call["instances"]),
     }
-    return Observation(
-        uri,
-        (Node(uri, "prediction", call["id"], attributes),),
-        (Edge(call["model"], "DERIVES", uri, "recorded", "ray.requests"),),
+    edges = (
+        Edge(call["model"], "DERIVES", uri, "recorded", "ray.requests"),
+        Edge(call["model"], "DERIVES", _uri(name), "recorded", "ray.requests"),  # it was deployed
     )
+    return Observation(uri, (Node(uri, "prediction", call["id"], attributes),), edges)
 
 
 def _uri(name: str) -> str:
