@@ -1,7 +1,5 @@
 """One pipeline, embedded and on Ray, by one argument."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
