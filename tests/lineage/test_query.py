@@ -84,6 +84,13 @@ def test_a_column_that_comes_from_no_column_goes_on_coarsely(lineage: Lineage) -
     assert "train#hour" not in found.coarse
 
 
+def test_a_column_whose_owner_nobody_knows_ends_the_walk(tmp_path: Path) -> None:
+    lineage = Lineage(tmp_path / "o.db", lambda cursors: Told())
+    edge = Edge("s3://b/x#a", "DERIVES", "s3://b/y#a")
+    lineage.store.add("test", [Observation("one", (), (edge,))])
+    assert list(lineage.upstream("s3://b/y#a").nodes) == ["s3://b/y#a", "s3://b/x#a"]
+
+
 def test_siblings_do_not_leak_in_through_a_parent(lineage: Lineage) -> None:
     assert "sibling" not in lineage.downstream("experiment").nodes
     assert "older" not in lineage.upstream("prediction").nodes

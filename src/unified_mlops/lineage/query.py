@@ -87,7 +87,7 @@ def walk(
     else:
         walker.column([root])
     nodes = store.nodes(walker.seen)
-    shown = {uri: nodes[uri] for uri in walker.seen}
+    shown = {uri: nodes[uri] for uri in walker.seen if uri in nodes}
     coarse = frozenset(uri for uri, precise in walker.seen.items() if not precise)
     steps = tuple(dict.fromkeys(walker.steps))
     return Subgraph(root, direction, shown, steps, coarse, walker.truncated)
