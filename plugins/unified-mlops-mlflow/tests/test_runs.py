@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -182,12 +181,3 @@ def test_a_run_costs_milliseconds(plugin, name, run):
         fast = plugin.mlops_create_run(name, f"schnell-{number}", None, {})
         plugin.mlops_log_metrics(fast, [Metric(f"m{n}", 1.0, 0, 1.0) for n in range(10)])
     assert (time.perf_counter() - start) / 10 < 0.25
-
-
-def test_runs_that_log_one_new_dataset_at_once_all_keep_it(plugin, name, dataset):
-    runs = [plugin.mlops_create_run(name, f"run-{n}", None, {}) for n in range(8)]
-    record = dataset(f"{name}.parquet")
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda run: plugin.mlops_log_input(run, record, "training"), runs))
-    for run in runs:
-        assert len(plugin.mlops_get_native(run.ref).inputs.dataset_inputs) == 1

@@ -18,9 +18,21 @@ from unified_mlops_mlflow.plugin import MlflowPlugin
 
 FIRST_RUN = """
 import sys
+import time
 from pathlib import Path
+from unified_mlops.records import DatasetRecord, Ref
 from unified_mlops_mlflow.plugin import MlflowPlugin
-print(MlflowPlugin(Path(sys.argv[1])).mlops_create_run("e", sys.argv[2], None, {}).name)
+
+workspace, name = Path(sys.argv[1]), sys.argv[2]
+plugin = MlflowPlugin(workspace)
+run = plugin.mlops_create_run("e", name, None, {})
+(workspace / "mlflow" / name).touch()
+while len(list((workspace / "mlflow").glob("r?"))) < 3:
+    time.sleep(0.001)
+for number in range(40):
+    ref = Ref("s", "dataset", f"d{number}", f"s3://bucket/d{number}")
+    plugin.mlops_log_input(run, DatasetRecord(ref=ref, name=f"d{number}"), "training")
+print(len(plugin.mlops_get_native(run.ref).inputs.dataset_inputs), run.name)
 """
 
 
@@ -43,7 +55,7 @@ print(sorted(heavy & set(sys.modules)))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_three_processes_may_be_the_first_at_once(tmp_path):
+def test_three_processes_may_be_the_first_at_once_and_log_the_same_new_datasets(tmp_path):
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", FIRST_RUN, str(tmp_path), f"r{number}"],
@@ -56,7 +68,7 @@ def test_three_processes_may_be_the_first_at_once(tmp_path):
     ]
     outputs = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], outputs
-    assert sorted(out.strip() for out, _ in outputs) == ["r0", "r1", "r2"]
+    assert sorted(out.strip() for out, _ in outputs) == ["40 r0", "40 r1", "40 r2"]
     assert {error.strip() for _, error in outputs} == {""}
     database = sqlite3.connect(tmp_path / "mlflow" / "mlflow.db")
     assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
