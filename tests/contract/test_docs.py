@@ -32,6 +32,21 @@ def blocks(page: Path, language: str) -> list[str]:
     return [code for found, code in BLOCK.findall(page.read_text()) if found == language]
 
 
+def commands(page: Path) -> list[list[str]]:
+    """The `umlops` commands on a page that end by themselves."""
+    lines = "".join(blocks(page, "console")).splitlines()
+    found = [shlex.split(line.removeprefix("$ "), comments=True) for line in lines]
+    return [words for words in found if words[:1] == ["umlops"] and words[1] not in ("up", "demo")]
+
+
+def run(command: list[str], folder: Path) -> None:
+    umlops = str(Path(sys.executable).with_name("umlops"))
+    done = subprocess.run(
+        [umlops, *command[1:]], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{command}: {done.stderr}"
+
+
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=str)
 def test_the_python_blocks_of_a_page_run_one_after_another(page: Path, tmp_path: Path) -> None:
     program = "\n".join(blocks(page, "python"))
@@ -45,6 +60,8 @@ def test_the_python_blocks_of_a_page_run_one_after_another(page: Path, tmp_path:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    for command in commands(page):
+        run(command, tmp_path)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)

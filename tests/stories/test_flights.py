@@ -200,6 +200,14 @@ def test_the_command_line_answers_on_the_workspace(flights: Path) -> None:
     assert {"model", "run", "dataset", "feature_view", "experiment", "task"} <= kinds
 
 
+def test_the_commands_of_the_tutorial_run_in_its_folder(flights: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/tutorial/index.md").read_text()
+    asked = [line.split()[2:] for line in page.splitlines() if line.startswith("$ umlops lineage")]
+    assert len(asked) == 2
+    for words in asked:
+        assert "departure-delay" in run(flights, str(BIN / "umlops"), *words)
+
+
 def graph(store: Store) -> tuple[Any, Any]:
     nodes = sorted(store.nodes().items(), key=lambda item: item[0])
     edges = sorted(store.edges(), key=repr)
