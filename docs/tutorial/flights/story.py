@@ -59,7 +59,7 @@ def prepare() -> None:
     """Sources to parquet, definitions to Feast."""
     from sources import DELAY_COLUMNS, prepare
 
-    with chapter("1  sources to parquet, feature views to Feast"):
+    with chapter("1  sources to parquet, feature views to Feast"), console.status("reading"):
         paths = prepare(HERE / "data")
         flights, delays = paths["flights"], paths["delays"]
         columns = {
@@ -105,7 +105,8 @@ def deploy() -> tuple[umlops.Endpoint, str]:
     store.sync(noon - timedelta(days=1), noon)
     store.sync(datetime(2013, 1, 1, tzinfo=timezone.utc), noon, views=["plane"])
     instances = online(store, noon)
-    answers = [endpoint.predict([instance]) for instance in instances]
+    asked = track(instances, "asking", console=console, transient=True)
+    answers = [endpoint.predict([instance]) for instance in asked]
     late = sum(int(answer.predictions[0]) for answer in answers)
     console.print(f"  {late} of {len(answers)} departures on July 2 will be late")
     over_http(endpoint, instances[:2])
