@@ -115,6 +115,19 @@ def test_asking_a_broken_plugin_says_why_it_is_broken(tmp_path: Path) -> None:
         )
 
 
+def test_asking_what_nobody_can_names_the_broken_plugins_and_blames_none(tmp_path: Path) -> None:
+    class Broken:
+        def __init__(self, workspace: Path) -> None:
+            raise RuntimeError("no licence")
+
+    with pytest.raises(
+        UnsupportedError, match="supports mlops_get_model\n.*bad could not be loaded"
+    ):
+        session(tmp_path, bad=Broken, one=Runs).ask(
+            ModelHooks.mlops_get_model, name="m", version="1"
+        )
+
+
 def test_hooks_take_keywords_only(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="takes keywords only"):
         session(tmp_path, one=Runs).ask(RunHooks.mlops_get_run, "e", "r")

@@ -243,11 +243,10 @@ class Session:
     def _unsupported(
         self, hook: Callable[..., Any], chosen: str | None, able: Sequence[str]
     ) -> UnifiedMLOpsError:
-        for error in self._loaded.broken.values():
-            if not able:
-                return error
         who = f"plugin {chosen!r} does not support" if chosen else "no loaded plugin supports"
-        offer = f"{', '.join(able)} can" if able else "pip install 'unified-mlops[all]'"
+        broken = f"{', '.join(self.broken)} could not be loaded, see: umlops doctor"
+        install = broken if self.broken else "pip install 'unified-mlops[all]'"
+        offer = f"{', '.join(able)} can" if able else install
         return UnsupportedError(f"{who} {hook.__name__}", hint=offer)
 
 

@@ -92,16 +92,6 @@ def test_lineage_of_a_thing_nobody_knows_is_exit_code_two() -> None:
     assert "the graph does not know" in failed.stderr
 
 
-def test_help_costs_little() -> None:
-    import resource
-
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    run("--help")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert spent < 1.0  # a tool's import alone costs more; the exact figure is in benchmarks/
-
-
 def test_demo_does_not_write_into_a_folder_that_is_there(tmp_path: Path) -> None:
     (tmp_path / "flights").mkdir()
     refused = run("demo")
