@@ -28,7 +28,7 @@ TaskState = Literal[
 ARTIFACTS = frozenset(
     [
         *("dataset", "column", "feature_view", "feature_service", "feature", "model"),
-        *("model_version", "endpoint", "prediction", "report", "alert"),
+        *("model_version", "endpoint", "prediction", "trace", "report", "alert"),
     ]
 )
 EXECUTIONS = frozenset(["run", "task", "job", "materialization", "retrieval", "deployment"])
@@ -63,23 +63,95 @@ Level = Literal["declared", "recorded", "derived", "inferred"]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node of the lineage graph: what it is called and what a page may show of it."""
+    """A node of the lineage graph: what it is called and what a page may show of it.
+
+    Args:
+        uri: its URN.
+        kind: a noun of `ARTIFACTS`, `EXECUTIONS` or `CONTEXTS`.
+        name: what people call it.
+        attributes: a few values worth showing.
+        time: seconds since the epoch at which it came to be, where a record says so.
+    """
 
     uri: str
     kind: str
     name: str
     attributes: Mapping[str, Scalar] = field(default_factory=dict)
+    time: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One edge, drawn from upstream to downstream, with the strength of its evidence."""
+    """One edge, drawn from upstream to downstream, with the strength of its evidence.
+
+    Args:
+        source: the upstream end.
+        kind: see `EdgeKind`.
+        target: the downstream end.
+        level: how strong the evidence is.
+        rule: the stitch rule that joined it, or what in the native record says so.
+        since: for what is only so for a while, such as a model on an endpoint: from when on.
+        until: and up to when; both in seconds since the epoch.
+    """
 
     source: str
     kind: EdgeKind
     target: str
     level: Level = "recorded"
     rule: str = ""
+    since: float | None = None
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A name by which other records speak of a thing, and from when on it meant that thing.
+
+    The aliases of one name in one scope follow one another: each holds until the next begins.
+
+    Args:
+        name: such as `models:/delay@prod`, `feast:<view>`, `kfp:run/<id>`, `process:<host>:<pid>`.
+        uri: the thing; empty where the name stopped meaning anything.
+        scope: whose name it is, such as one registry's URN: two registries do not share names.
+        since: when it is first known to have meant that, in seconds; None: it always has.
+        after: the last moment at which it is known that it did not yet; None: no doubt about
+            `since`. What is asked of a moment between the two is ambiguous.
+        until: when it stopped, where the record says so.
+        fields: the columns that the thing has, where that is known.
+    """
+
+    name: str
+    uri: str
+    scope: str = ""
+    since: float | None = None
+    after: float | None = None
+    until: float | None = None
+    fields: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An edge with one end known by name only; what the name meant then is looked up in aliases.
+
+    Args:
+        name: the name that the record uses, as in `Alias`.
+        kind: see `EdgeKind`.
+        thing: the end that is known.
+        rule: the stitch rule, one of `lineage.stitch.RULES`.
+        at: the moment the record speaks of, in seconds; None: the name must be a lasting one.
+        field: the column of the named thing that is meant; empty: the thing itself.
+        scope: whose name it is; empty: anybody's, as long as only one has it.
+        down: whether the named thing is the downstream end.
+    """
+
+    name: str
+    kind: EdgeKind
+    thing: str
+    rule: str
+    at: float | None = None
+    field: str = ""
+    scope: str = ""
+    down: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +167,26 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one native record says, keyed so that seeing it again adds nothing."""
+    """What one native record says, keyed so that seeing it again adds nothing.
+
+    Args:
+        key: the native record, unique among all stores of its tool.
+        nodes: the things it describes.
+        edges: what it says of them.
+        unresolved: references in it that name no thing, for people to read.
+        aliases: names that it gives to things.
+        claims: edges to things that it knows by name only.
+        time: when the record was last changed, in seconds, where it can change: of two
+            observations with one key the later one describes the nodes.
+    """
 
     key: str
-    nodes: tuple[Node, ...]
-    edges: tuple[Edge, ...]
+    nodes: tuple[Node, ...] = ()
+    edges: tuple[Edge, ...] = ()
     unresolved: tuple[str, ...] = ()
+    aliases: tuple[Alias, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    time: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
