@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from .servers import browser, postgres_database, postgres_url  # noqa: F401 - fixtures for every test
+
 pytest_plugins = ["pytester"]
 
 # A busy machine is no finding.

@@ -31,6 +31,7 @@ workspace = "workspace"
 
 # One noun served by several plugins? Say by which:  [providers]  task = "kfp"
 # A plugin's settings:  [plugins.mlflow]  tracking_uri = "http://localhost:5000"
+# A graph that several share:  [lineage]  url = "postgresql://user@host/database"
 """
 
 
@@ -43,18 +44,22 @@ class Config:
         experiment: the experiment that runs belong to unless they name one.
         providers: the plugin that serves a noun, where several could.
         plugins: constructor keywords of each plugin.
+        lineage: `url` of the graph's database instead of `lineage.db` in the workspace;
+            `without`, the stitch rules that are switched off.
     """
 
     workspace: Path = Path("workspace")
     experiment: str | None = None
     providers: Mapping[str, str] = field(default_factory=dict)
     plugins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    lineage: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         workspace = Path(self.workspace).expanduser().absolute()
         object.__setattr__(self, "workspace", workspace)
         object.__setattr__(self, "providers", MappingProxyType(dict(self.providers)))
         object.__setattr__(self, "plugins", MappingProxyType(dict(self.plugins)))
+        object.__setattr__(self, "lineage", MappingProxyType(dict(self.lineage)))
 
     @classmethod
     def load(cls, **keywords: Any) -> Config:
@@ -93,6 +98,7 @@ class Config:
         found = {item.name: getattr(self, item.name) for item in fields(self)}
         found["providers"] = dict(self.providers)
         found["plugins"] = {name: dict(keys) for name, keys in self.plugins.items()}
+        found["lineage"] = dict(self.lineage)
         return found
 
 
@@ -126,12 +132,14 @@ def _read_file() -> dict[str, Any]:
 
 
 def _environment() -> dict[str, Any]:
-    """`UNIFIED_MLOPS_WORKSPACE`, `…_EXPERIMENT` and `…_<PLUGIN>__<KEY>`."""
+    """`UNIFIED_MLOPS_WORKSPACE`, `…_EXPERIMENT`, `…_LINEAGE_URL` and `…_<PLUGIN>__<KEY>`."""
     settings: dict[str, Any] = {}
     for variable, value in os.environ.items():
         name = variable.removeprefix(PREFIX).lower()
         if variable in (f"{PREFIX}WORKSPACE", f"{PREFIX}EXPERIMENT"):
             settings[name] = value
+        elif variable == f"{PREFIX}LINEAGE_URL":
+            settings["lineage"] = {"url": value}
         elif variable.startswith(PREFIX) and "__" in name:
             plugin, key = name.split("__", 1)
             settings.setdefault("plugins", {}).setdefault(plugin, {})[key] = value
@@ -152,6 +160,7 @@ _FORMS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "experiment": (str, 'experiment = "my-experiment"'),
     "providers": (Mapping, '[providers], and below it lines such as: task = "kfp"'),
     "plugins": (Mapping, "[plugins.<name>], and below it the plugin's settings"),
+    "lineage": (Mapping, '[lineage], and below it lines such as: url = "postgresql://…"'),
 }
 """What a setting must be, and how to write it."""
 
@@ -163,6 +172,9 @@ def _check_keys(settings: Mapping[str, Any], where: str) -> None:
         kind, form = _FORMS[key]
         if not isinstance(value, kind):
             raise ConfigError(f"{key!r} in {where} is {value!r}", hint=f"write {form}")
+    for key in settings.get("lineage", {}):
+        if key not in ("url", "without"):
+            raise unknown_key(key, ["url", "without"], f"[lineage] in {where}")
     for name, keys in settings.get("plugins", {}).items():
         if not isinstance(keys, Mapping):
             fact = f"{name!r} below [plugins] in {where} is {keys!r}"

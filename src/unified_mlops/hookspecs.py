@@ -303,11 +303,13 @@ class EndpointHooks:
         raise NotImplementedError
 
     @hookspec
-    @lineage(reads=("model",), writes=("endpoint",))
+    @lineage(writes=("result",))
     def mlops_deploy_model(
         self, endpoint: EndpointRecord, model: ModelVersionRecord, split: Mapping[str, int]
     ) -> EndpointRecord:
         """Add a model version to an endpoint and set the traffic of all of them.
+
+        The record's `edges` say since when each model is on the endpoint.
 
         :param endpoint: the endpoint.
         :param model: the version.
@@ -317,11 +319,13 @@ class EndpointHooks:
         raise NotImplementedError
 
     @hookspec
-    @lineage.none("what it answered before stays as it was")
+    @lineage(writes=("result",))
     def mlops_undeploy_model(
         self, endpoint: EndpointRecord, deployment: str, split: Mapping[str, int]
     ) -> EndpointRecord:
         """Take a deployment off an endpoint and set the traffic of the others.
+
+        The record's `edges` say from when to when each model was on the endpoint.
 
         :param endpoint: the endpoint.
         :param deployment: the deployment's id.

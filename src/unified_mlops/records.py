@@ -191,10 +191,17 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What a collector found since `cursor`, and the cursor to go on from."""
+    """What a collector found since `cursor`, and the cursor to go on from.
+
+    Args:
+        observations: what is new.
+        cursor: where to go on; for a store that could not be read, where it was.
+        problems: the errors of those of its stores that could not be read.
+    """
 
     observations: Sequence[Observation]
     cursor: str | None
+    problems: Sequence[Exception] = ()
 
 
 # --- records ---------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import logging
 import os
@@ -68,7 +69,7 @@ class Session:
         self._factories = plugins
         self._loaded: Loaded = load(self.config, plugins)
         self._run: ContextVar[RunRecord | None] = ContextVar("run", default=None)
-        self.lineage = Lineage(self.config.workspace / "lineage.db", self._collect)
+        self.lineage = _lineage(self.config, self._collect)
 
     def ask(self, hook: Hook[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a hook of exactly one plugin and record what it read and wrote.
@@ -182,7 +183,7 @@ class Session:
 
     def close(self) -> None:
         """Write what waits. The session can go on being used."""
-        self.lineage.flush()
+        self.lineage.close()
 
     def _collect(self, cursors: Mapping[str, str | None]) -> Told[Collection]:
         """Ask each collector for what is new since its own cursor."""
@@ -248,6 +249,17 @@ class Session:
         install = broken if self.broken else "pip install 'unified-mlops[all]'"
         offer = f"{', '.join(able)} can" if able else install
         return UnsupportedError(f"{who} {hook.__name__}", hint=offer)
+
+
+def _lineage(
+    config: Config, collect: Callable[[Mapping[str, str | None]], Told[Collection]]
+) -> Lineage:
+    """The graph of a config. Where it is shared, cursors are of the config's own stores."""
+    url = config.lineage.get("url")
+    own = repr((str(config.workspace), sorted(config.plugins.items())))
+    source = hashlib.sha256(own.encode()).hexdigest()[:12] if url else ""
+    place = url or config.workspace / "lineage.db"
+    return Lineage(place, collect, config.lineage.get("without", ()), source)
 
 
 def _keywords(hook: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, Any]:

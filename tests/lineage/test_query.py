@@ -1,10 +1,11 @@
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
 from unified_mlops.errors import LineageError, NotFoundError
 from unified_mlops.lineage.api import Lineage
-from unified_mlops.records import Collection, Edge, Event, Node, Observation, Ref
+from unified_mlops.records import Alias, Claim, Collection, Edge, Event, Node, Observation, Ref
 from unified_mlops.session import Told
 
 SOURCE, OTHER = "file:///src.parquet", "file:///other.parquet"
@@ -37,6 +38,7 @@ EDGES = [
     ("train#temp", "OBSERVES", "alert"),
     ("report", "DERIVES", "alert"),
 ]
+KINDS = {"model": "model", "version": "model_version"}
 
 
 @pytest.fixture
@@ -44,7 +46,8 @@ def lineage(tmp_path: Path) -> Lineage:
     lineage = Lineage(tmp_path / "g.db", lambda cursors: Told())
     names = {end for edge in EDGES for end in (edge[0], edge[2])}
     nodes = tuple(
-        Node(name, "column" if "#" in name else "dataset", name) for name in sorted(names)
+        Node(name, KINDS.get(name, "column" if "#" in name else "dataset"), name)
+        for name in sorted(names)
     )
     edges = tuple(Edge(a, kind, b) for a, kind, b in EDGES)  # type: ignore[arg-type]
     lineage.store.add("test", [Observation("all", nodes, edges)])
@@ -146,3 +149,138 @@ def test_collect_names_the_collectors_that_failed_and_keeps_the_others(tmp_path:
     assert list(lineage.collect()) == ["bad"]
     assert "n" in lineage.store.nodes()
     assert lineage.store.cursors() == {"good": "1"}
+
+
+# --- time, evidence, names -------------------------------------------------------------------
+
+
+def at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, timezone.utc)
+
+
+@pytest.fixture
+def timed(tmp_path: Path) -> Lineage:
+    """Version 1 was on the endpoint from 10 to 30, version 2 is since 30; an alias did likewise."""
+    lineage = Lineage(tmp_path / "t.db", lambda cursors: Told())
+    versions = [Node(f"reg://i/m/{n}", "model_version", f"m@{n}", time=n * 5.0) for n in (1, 2)]
+    lineage.store.add("test", [
+        Observation(
+            "endpoint",
+            (*versions, Node("ray://c/serve/e", "endpoint", "e"),
+             Node("prediction:1", "prediction", "one", time=20)),
+            (Edge("reg://i/m/1", "DERIVES", "ray://c/serve/e", since=10, until=30),
+             Edge("reg://i/m/2", "DERIVES", "ray://c/serve/e", since=30),
+             Edge("reg://i/m/1", "DERIVES", "prediction:1")),
+            aliases=(Alias("models:/m@prod", "reg://i/m/1", "i", since=10),
+                     Alias("models:/m@prod", "reg://i/m/2", "i", since=40, after=30)),
+        ),
+    ])  # fmt: skip
+    return lineage
+
+
+def test_now_an_endpoint_comes_from_what_is_on_it(timed: Lineage) -> None:
+    assert list(timed.upstream("e").nodes) == ["ray://c/serve/e", "reg://i/m/2"]
+
+
+@pytest.mark.parametrize(("moment", "expected"), [(9, set()), (20, {"1"}), (30, {"2"})])
+def test_as_of_a_moment_an_endpoint_comes_from_what_was_on_it(
+    timed: Lineage, moment: float, expected: set[str]
+) -> None:
+    met = timed.upstream("e", as_of=at(moment)).of_kind("model_version")
+    assert {node.uri[-1] for node in met} == expected
+
+
+def test_as_of_a_moment_nothing_is_met_that_came_to_be_later(timed: Lineage) -> None:
+    assert "prediction:1" in timed.downstream("m@1").nodes
+    assert "prediction:1" not in timed.downstream("m@1", as_of=at(19)).nodes
+
+
+def test_a_name_is_what_it_meant_at_the_moment_asked_about(timed: Lineage) -> None:
+    assert timed.resolve("models:/m@prod") == "reg://i/m/2"
+    assert timed.resolve("models:/m@prod", at(29)) == "reg://i/m/1"
+    with pytest.raises(LineageError, match="2 things are called 'models:/m@prod'"):
+        timed.resolve("models:/m@prod", at(35))
+
+
+def test_an_edge_is_explained_by_who_says_so(lineage: Lineage) -> None:
+    ((edge, (evidence,)),) = lineage.explain("v", "train").items()
+    assert (edge.kind, evidence.collector, evidence.key) == ("DERIVES", "test", "all")
+    with pytest.raises(LineageError, match="no edge leads from 'train' to 'v'"):
+        lineage.explain("train", "v")
+
+
+def test_impact_of_a_column_marks_what_only_its_table_reaches(lineage: Lineage) -> None:
+    precise = lineage.impact(f"{SOURCE}#temp")
+    assert "prediction" in precise.nodes
+    assert "prediction" not in precise.coarse
+    coarse = lineage.impact("train#hour")
+    assert {"run", "model"} <= coarse.coarse
+
+
+def test_a_difference_names_what_only_one_comes_from_and_what_changed(tmp_path: Path) -> None:
+    lineage = Lineage(tmp_path / "g.db", lambda cursors: Told())
+    ends = [("a.csv", "v@1"), ("b.csv", "v@2"), ("c.csv", "v@2"), ("v@1", "m1"), ("v@2", "m2")]
+    both = [("same.csv", "m1"), ("same.csv", "m2")]
+    edges = tuple(Edge(source, "DERIVES", target) for source, target in [*ends, *both])
+    lineage.store.add("test", [Observation("k", edges=edges)])
+    found = lineage.diff("m1", "m2")
+    assert [(old.uri, new.uri) for old, new in found.changed] == [("v@1", "v@2")]
+    assert [node.uri for node in found.a] == ["a.csv"]
+    assert {node.uri for node in found.b} == {"b.csv", "c.csv"}
+    assert [node.uri for node in found.both] == ["same.csv"]
+
+
+def test_a_context_contains_its_runs_and_what_these_read_and_wrote(lineage: Lineage) -> None:
+    found = lineage.contents("experiment")
+    assert set(found.nodes) == {"experiment", "run", "sibling", "train", "model"}
+    assert {(edge.source, edge.target) for edge in found.events} == {
+        ("train", "run"),
+        ("run", "model"),
+    }
+
+
+def test_evidence_is_read_with_a_walk_when_it_is_looked_at(lineage: Lineage) -> None:
+    found = lineage.upstream("prediction")
+    assert {item.key for items in found.evidence.values() for item in items} == {"all"}
+    assert len(found.evidence) == len(found.edges)
+
+
+# --- doctor ----------------------------------------------------------------------------------
+
+
+def test_doctor_reports_a_declared_origin_that_a_record_contradicts(tmp_path: Path) -> None:
+    lineage = Lineage(tmp_path / "g.db", lambda cursors: Told())
+    a, b, to = f"{SOURCE}#a", f"{SOURCE}#b", f"{OTHER}#x"
+    lineage.store.add("session", [Observation("1", edges=(Edge(a, "DERIVES", to, "declared"),))])
+    lineage.store.add("tool", [Observation("2", edges=(Edge(b, "DERIVES", to, "recorded"),))])
+    (found,) = lineage.doctor()
+    assert (found.kind, found.about) == ("contradiction", to)
+    assert {edge.source for edge in lineage.store.edges("target", [to])} == {a, b}
+
+
+def test_doctor_reports_a_model_with_two_makers(tmp_path: Path) -> None:
+    lineage = Lineage(tmp_path / "g.db", lambda cursors: Told())
+    for run in ("mlflow:run/1", "mlflow:run/2"):
+        edge = Edge(run, "OUTPUT", "mlflow:model/m-1")
+        lineage.store.add("tool", [Observation(run, edges=(edge,))])
+    (found,) = lineage.doctor()
+    assert found.fact == "it was made by mlflow:run/1 and by mlflow:run/2"
+
+
+def test_doctor_reports_what_is_ambiguous_and_what_is_unresolved(timed: Lineage) -> None:
+    claim = Claim("models:/m@prod", "OBSERVES", "rep:1", "model-text", 35)
+    lost = Claim("models:/none", "OBSERVES", "rep:1", "model-text")
+    told = Observation("c", unresolved=("x.csv",), claims=(claim, lost))
+    timed.store.add("other", [told])
+    assert {(f.kind, f.fact) for f in timed.doctor()} == {
+        ("ambiguous", "'models:/m@prod' may have meant 2 things at that time"),
+        ("unresolved", "x.csv"),
+        ("unresolved", "models:/none"),
+    }
+
+
+def test_what_a_later_record_resolves_is_no_longer_unresolved(tmp_path: Path) -> None:
+    lineage = Lineage(tmp_path / "g.db", lambda cursors: Told())
+    lineage.store.add("t", [Observation("k", time=2.0)])
+    lineage.store.add("t", [Observation("k", unresolved=("x",), time=1.0)])
+    assert lineage.store.unresolved() == []

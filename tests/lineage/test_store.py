@@ -13,7 +13,8 @@ from unified_mlops.records import Edge, Node, Observation
 def graph(store: Store) -> tuple[object, object]:
     nodes = sorted(store.nodes().items(), key=lambda item: item[0])
     edges = sorted(store.edges(), key=repr)
-    return nodes, [(edge, store.evidence(edge)) for edge in edges]
+    evidence = store.evidence(edges)
+    return nodes, [(e, sorted(evidence[e.source, e.kind, e.target], key=repr)) for e in edges]
 
 
 def seen(key: str, *ends: str, level: str = "recorded") -> Observation:
@@ -49,7 +50,8 @@ def test_every_saying_of_an_edge_is_evidence_and_the_strongest_is_its_level(tmp_
     store.add("d", [seen("2", "a", "b", level="recorded")])
     (edge,) = store.edges()
     assert edge.level == "recorded"
-    assert [item["collector"] for item in store.evidence(edge)] == ["d", "c"]
+    (evidence,) = store.evidence([edge]).values()
+    assert [item.collector for item in evidence] == ["d", "c"]
     assert store.edges("source", ["a"], "derived") == [edge]
     assert store.unresolved()[0]["reference"] == "x/1"
 

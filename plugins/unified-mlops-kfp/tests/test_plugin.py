@@ -1,15 +1,11 @@
-import json
 import subprocess
 import sys
-import time
 from functools import partial
 
 import pytest
 from kfp import compiler, dsl
-from kfp.dsl import Dataset, Input, Model, Output
 
 from unified_mlops.errors import ArgumentError
-from unified_mlops.records import Edge, Node
 from unified_mlops_kfp.plugin import KfpPlugin
 
 component = partial(dsl.component, base_image="python:3.11")
@@ -82,75 +78,7 @@ def test_importing_constructing_and_checking_imports_no_tool_and_starts_nothing(
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-# --- lineage ---------------------------------------------------------------------------------
-
-
-@component
-def train(data: Input[Dataset], rate: float, model: Output[Model]) -> float:
-    model.metadata["unified_mlops.uri"] = "mlflow://abc/registered/m/1"
-    model.metadata["framework"] = "none"
-    return rate * 2
-
-
-@pytest.fixture
-def collected(tmp_path, request_of):
-    """A plugin on the root where one task has run and left what a runner leaves."""
-    data = {"name": "data", "type": {"schemaTitle": "system.Dataset"}, "uri": "/d/x.csv"}
-    request = request_of(train, name="train", artifacts={"data": data}, rate=0.5, note="n" * 201)
-    (tmp_path / "one/job/train/executor_input.json").write_text(json.dumps(request.executor_input))
-    job = {
-        "pipeline": {"name": "one", "uri": "kfp:pipeline/one@abc"},
-        "state": "PIPELINE_STATE_SUCCEEDED",
-        "parameters": {"rate": 0.5, "flag": True},
-        "tasks": {"train": {"state": "SUCCEEDED", "error": ""}},
-    }
-    (tmp_path / "one/job/job.json").write_text(json.dumps(job))
-    plugin = KfpPlugin(tmp_path, root=str(tmp_path))
-    plugin.mlops_run_task(request)
-    return plugin
-
-
-def test_the_files_of_a_run_give_its_lineage(collected, tmp_path):
-    run, task = collected.mlops_collect_lineage(None).observations
-    uri, made = "kfp://local/runs/job", f"file://{tmp_path}/one/job/train/model"
-    assert run.edges == (Edge("kfp:pipeline/one@abc", "PARENT_OF", uri, "recorded", "kfp.job"),)
-    attributes = {"state": "PIPELINE_STATE_SUCCEEDED", "rate": 0.5, "flag": "true"}
-    assert run.nodes[0] == Node(uri, "pipeline_run", "job", attributes)
-    assert {(edge.source, edge.kind, edge.target) for edge in task.edges} == {
-        (uri, "PARENT_OF", f"{uri}/train"),
-        ("file:///d/x.csv", "INPUT", f"{uri}/train"),
-        (f"{uri}/train", "OUTPUT", made),
-        (made, "DERIVES", "mlflow://abc/registered/m/1"),
-    }
-    values = {"state": "SUCCEEDED", "input.rate": 0.5, "output.Output": 1.0}
-    assert task.nodes == (
-        Node(f"{uri}/train", "task", "train", values),
-        Node("file:///d/x.csv", "dataset", "data"),
-        Node(made, "model", "model", {"framework": "none"}),
-    )
-
-
-def test_collecting_goes_on_from_what_was_written_last(collected, tmp_path):
-    time.sleep(0.05)
-    first = collected.mlops_collect_lineage(None)
-    assert collected.mlops_collect_lineage(None) == first
-    job = tmp_path / "one" / "job" / "job.json"
-    assert len(collected.mlops_collect_lineage(first.cursor).observations) == 1
-    job.write_text(job.read_text().replace("SUCCEEDED", "FAILED"))
-    changed = collected.mlops_collect_lineage(first.cursor).observations
-    assert [seen.nodes[0].attributes["state"] for seen in changed] == [
-        "PIPELINE_STATE_FAILED",
-        "FAILED",
-    ]
-
-
-def test_a_task_that_the_runner_never_saw_belongs_to_its_run(collected, tmp_path):
-    (tmp_path / "one/job/job.json").unlink()
-    (task,) = collected.mlops_collect_lineage(None).observations
-    assert Node("kfp://local/runs/job", "pipeline_run", "job") in task.nodes
-
-
-def test_without_a_root_nothing_is_found_and_nothing_made(tmp_path):
-    found = KfpPlugin(tmp_path / "none").mlops_collect_lineage(None)
-    assert (found.observations, found.cursor) == ((), None)
-    assert not (tmp_path / "none").exists()
+def test_one_and_one_point_nothing_are_one_definition(plugin):
+    spec = {"pipelineInfo": {"name": "x"}, "root": {"n": [1]}, "schemaVersion": "2.1.0"}
+    other = {**spec, "root": {"n": [1.0]}}  # as a server's JSON and a compiled file say it
+    assert plugin.mlops_load_pipeline(other).ref == plugin.mlops_load_pipeline(spec).ref

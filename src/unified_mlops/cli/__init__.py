@@ -16,6 +16,7 @@ _COMMANDS = {
     "doctor": ("project", "Say what is installed, where its stores are and what is wrong."),
     "demo": ("project", "Run the flights story, from raw files to a retrained model."),
     "up": ("servers", "Open the tools' own pages on this workspace."),
+    "run": ("run", "Run a command so that what no tool records is recorded."),
     "lineage": ("lineage", "Ask where things come from and what depends on them."),
 }
 TRACEBACK = "UNIFIED_MLOPS_TRACEBACK"

@@ -9,189 +9,198 @@ climbed from child to parent and never descended, or siblings would leak in.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+from typing import Any
 
-from unified_mlops.lineage.store import Store, in_column_plane
+from unified_mlops.lineage.follow import Follow, Met, Plane, Question, Row
+from unified_mlops.lineage.schema import ALWAYS, FIELD, FOLLOWED, FOREVER, LEVELS
+from unified_mlops.lineage.store import Store, edge, node
+from unified_mlops.lineage.subgraph import Later, Step, Subgraph
 from unified_mlops.lineage.urn import is_column, owner
-from unified_mlops.records import Edge, Level, Node
 
-Direction = Literal["up", "down"]
-Plane = Literal["table", "column"]
-_CLIMBED_ONLY = frozenset({"PARENT_OF", "VERSION_OF"})
+__all__ = ["Plane", "Question", "contents", "walk"]
 
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """An edge as a walk followed it; `FIELD` is followed both ways, any other edge one way."""
-
-    edge: Edge
-    here: str
-    there: str
+_PRECISE = ("model", "model_version")
+"""Owners of columns that all they lead to depends on each of their columns."""
 
 
-@dataclass(frozen=True)
-class Subgraph:
-    """What a walk met.
-
-    Args:
-        root: where it started.
-        direction: which way it went.
-        nodes: by URN, nearest first.
-        steps: the edges in the order they were followed, each with the ends it led from and to.
-        coarse: URNs met only because a column comes from no column.
-        truncated: whether `max_nodes` stopped it.
-    """
-
-    root: str
-    direction: Direction
-    nodes: Mapping[str, Node]
-    steps: tuple[Step, ...]
-    coarse: frozenset[str] = field(default_factory=frozenset)
-    truncated: bool = False
-
-    @property
-    def edges(self) -> tuple[Edge, ...]:
-        """The edges followed, drawn from upstream to downstream."""
-        return tuple(dict.fromkeys(step.edge for step in self.steps))
-
-    def of_kind(self, *kinds: str) -> list[Node]:
-        """The nodes of these kinds, nearest first."""
-        return [node for node in self.nodes.values() if node.kind in kinds]
-
-    @property
-    def source_columns(self) -> list[Node]:
-        """The columns that come from no column, where a walk up the column plane ends."""
-        derived = {edge.target for edge in self.edges if is_column(edge.source)}
-        return [node for node in self.of_kind("column") if node.uri not in derived]
-
-    def next(self, uri: str) -> list[Step]:
-        """The steps that leave a node."""
-        return [step for step in self.steps if step.here == uri and step.there in self.nodes]
+def walk(store: Store, root: str, question: Question) -> Subgraph:
+    """Everything upstream or downstream of a node, nearest first."""
+    if not store.database.exists:
+        return Subgraph(root, question.direction, {}, {})
+    with store.database.reading() as connection:
+        walker = _Walker(question, Follow(connection, question))
+        walker.run(root)
+    return walker.subgraph(store, root)
 
 
-def walk(
-    store: Store,
-    root: str,
-    direction: Direction,
-    plane: Plane,
-    level: Level,
-    max_nodes: int,
-) -> Subgraph:
-    """Everything upstream or downstream of a node, breadth first."""
-    walker = _Walker(store, direction, level, max_nodes)
-    if plane == "table" and not is_column(root):
-        walker.table([root])
-    else:
-        walker.column([root])
-    nodes = store.nodes(walker.seen)
-    shown = {uri: nodes[uri] for uri in walker.seen if uri in nodes}
-    coarse = frozenset(uri for uri, precise in walker.seen.items() if not precise)
-    steps = tuple(dict.fromkeys(walker.steps))
-    return Subgraph(root, direction, shown, steps, coarse, walker.truncated)
-
-
-def path(subgraph: Subgraph, goal: str) -> Subgraph:
-    """The shortest way through a subgraph from its root to one node, empty where there is none."""
-    came: dict[str, Step] = {}
-    queue = deque([subgraph.root])
-    while queue and goal not in came and goal != subgraph.root:
-        for step in subgraph.next(queue.popleft()):
-            if step.there not in came and step.there != subgraph.root:
-                came[step.there] = step
-                queue.append(step.there)
-    steps: list[Step] = []
-    here = goal
-    while here in came:
-        steps.insert(0, came[here])
-        here = came[here].here
-    met = [here, *(step.there for step in steps)] if here == subgraph.root else []
-    nodes = {uri: subgraph.nodes[uri] for uri in met}
-    coarse = subgraph.coarse & frozenset(nodes)
-    return Subgraph(subgraph.root, subgraph.direction, nodes, tuple(steps), coarse)
+def contents(store: Store, root: str, question: Question) -> Subgraph:
+    """What belongs to a context, and the artifacts that its executions read and wrote."""
+    members: dict[str, None] = {root: None}
+    steps: dict[Step, None] = {}
+    frontier = [root]
+    while frontier and len(members) < question.max_nodes:
+        edges = store.edges("source", frontier, question.level)
+        owned = [item for item in edges if item.kind in ("PARENT_OF", "VERSION_OF")]
+        steps.update({Step(item, item.source, item.target): None for item in owned})
+        frontier = [uri for uri in {item.target: None for item in owned} if uri not in members]
+        members.update(dict.fromkeys(frontier))
+    moved = [
+        *store.edges("source", members, question.level),
+        *store.edges("target", members, question.level),
+    ]
+    touched = [item for item in moved if item.kind in ("INPUT", "OUTPUT")]
+    steps.update({Step(item, item.source, item.target): None for item in touched})
+    members.update({uri: None for item in touched for uri in (item.source, item.target)})
+    shown = list(members)[: question.max_nodes]
+    found = store.nodes(shown)
+    nodes = {uri: found[uri] for uri in shown if uri in found}
+    kept = [step for step in steps if step.here in nodes and step.there in nodes]
+    subgraph = Subgraph.of(root, "down", nodes, kept)
+    return replace(
+        subgraph,
+        truncated=len(members) > question.max_nodes,
+        evidence=Later((), lambda: store.evidence(subgraph.edges), _same),
+    )
 
 
 class _Walker:
-    """One walk: what was seen, whether precisely, and the steps taken."""
+    """One walk: the nodes met, which of them coarsely, and by which kinds of edge to leave them."""
 
-    def __init__(self, store: Store, direction: Direction, level: Level, max_nodes: int) -> None:
-        self._store = store
-        self._up = direction == "up"
-        self._level = level
-        self._room = max_nodes
-        self.seen: dict[str, bool] = {}
-        self.steps: list[Step] = []
+    def __init__(self, question: Question, follow: Follow) -> None:
+        self._asked = question
+        self._follow = follow
+        self.met: dict[int, str] = {}
+        self.coarse: set[int] = set()
+        self.left: dict[str, set[int]] = {"table": set(), "column": set(), "enter": set()}
+        self.back: list[tuple[int, int]] = []
         self.truncated = False
 
-    def table(self, start: list[str], precise: bool = True) -> None:
+    def run(self, root: str) -> None:
+        """Walk from a node."""
+        start = self._follow.nodes(uri=[root])
+        if self._asked.plane == "table" and not is_column(root):
+            self._table(start)
+        else:
+            self._columns(start if is_column(root) else self._to_columns(start))
+
+    # --- the parts of a walk ---------------------------------------------------------------
+
+    def _table(self, start: Met, coarse: bool = False) -> None:
         """Walk on among things."""
-        frontier = self._enter(start, precise)
-        while frontier:
-            steps = [step for step in self._leaving(frontier) if not in_column_plane(step.edge)]
-            frontier = self._follow(steps, precise)
+        self._enter(start, "table", coarse)
+        self._enter(self._follow.closure(start, self._asked.direction), "table", coarse)
 
-    def column(self, start: list[str]) -> None:
-        """Walk from column to column; from a thing, first go to where columns are."""
-        columns = [uri for uri in start if is_column(uri)]
-        things = [uri for uri in start if uri not in columns]
-        frontier = self._enter(columns) + self._to_columns(things)
-        while frontier:
-            steps = [step for step in self._leaving(frontier) if in_column_plane(step.edge)]
-            ended = [uri for uri in frontier if uri not in {step.here for step in steps}]
-            met = self._follow(steps)
-            self._fall_back(ended)
-            frontier = [uri for uri in met if is_column(uri)]
-            self.table([uri for uri in met if not is_column(uri)])
+    def _columns(self, start: Met) -> None:
+        """Walk from column to column, and from those that lead to no column among things."""
+        met = start | self._follow.closure(start, "column")
+        columns = {number: uri for number, uri in met.items() if is_column(uri)}
+        self._enter(columns, "column")
+        self._table({number: uri for number, uri in met.items() if number not in columns})
+        leading = {here for here, _ in self._follow.pairs(columns, FOLLOWED["column"])}
+        self._fall_back({number: uri for number, uri in columns.items() if number not in leading})
 
-    def _to_columns(self, things: list[str]) -> list[str]:
+    def _to_columns(self, start: Met) -> Met:
         """Walk among things until they have columns, and return these."""
-        frontier = self._enter(things)
-        columns: list[str] = []
+        columns: set[int] = set()
+        frontier = list(self._enter(start, "table"))
         while frontier:
-            fields = [
-                Step(edge, edge.source, edge.target)
-                for edge in self._store.edges("source", frontier, self._level)
-                if edge.kind == "FIELD"
+            pairs = [
+                *self._follow.fields(frontier),
+                *self._follow.pairs(frontier, FOLLOWED["column"]),
             ]
-            direct = [step for step in self._leaving(frontier) if in_column_plane(step.edge)]
-            columns += self._follow([*fields, *direct])
-            entered = {step.here for step in (*fields, *direct)}
-            rest = [uri for uri in frontier if uri not in entered]
-            onward = [step for step in self._leaving(rest) if not in_column_plane(step.edge)]
-            frontier = self._follow(onward)
-        return [uri for uri in columns if is_column(uri)]
+            columns.update(there for _, there in pairs)
+            entered = {here for here, _ in pairs}
+            self.left["enter"] |= entered
+            rest = [number for number in frontier if number not in entered]
+            onward = {far for _, far in self._follow.pairs(rest, FOLLOWED[self._asked.direction])}
+            found = self._follow.nodes(id=onward - self.met.keys())
+            frontier = list(self._enter(found, "table"))
+        found = self._follow.nodes(id=columns)
+        return {number: uri for number, uri in found.items() if is_column(uri)}
 
-    def _fall_back(self, columns: Iterable[str]) -> None:
+    def _fall_back(self, columns: Met) -> None:
         """Go on from the owners of columns that lead to no column."""
-        for uri in columns:
-            thing = owner(uri)
-            self.steps.append(Step(Edge(thing, "FIELD", uri, "derived"), uri, thing))
-            self.table([thing], precise=not self._up)
+        owners = {number: owner(uri) for number, uri in columns.items()}
+        found = {uri: number for number, uri in self._follow.nodes(uri=owners.values()).items()}
+        self.back += [(number, found[uri]) for number, uri in owners.items() if uri in found]
+        exact: Met = {}
+        if self._asked.direction == "down":
+            exact = self._follow.nodes(_PRECISE, id=found.values())
+        self._table(exact)
+        rest = {number: uri for uri, number in found.items() if number not in exact}
+        self._table(rest, coarse=True)
 
-    def _leaving(self, frontier: list[str]) -> list[Step]:
-        """The steps from these nodes in the walk's direction, within a plane."""
-        edges = self._store.edges("target" if self._up else "source", frontier, self._level)
-        barred = {"FIELD"} if self._up else {"FIELD", *_CLIMBED_ONLY}
-        return [
-            Step(edge, *((edge.target, edge.source) if self._up else (edge.source, edge.target)))
-            for edge in edges
-            if edge.kind not in barred
-        ]
-
-    def _follow(self, steps: list[Step], precise: bool = True) -> list[str]:
-        self.steps += steps
-        return self._enter([step.there for step in steps], precise)
-
-    def _enter(self, uris: list[str], precise: bool = True) -> list[str]:
-        new = []
-        for uri in uris:
-            if uri in self.seen:
-                continue
-            if len(self.seen) >= self._room:
-                self.truncated = True
-                break
-            self.seen[uri] = precise
-            new.append(uri)
+    def _enter(self, nodes: Met, plane: str, coarse: bool = False) -> Met:
+        """Note nodes as met; those that are new."""
+        self.left[plane].update(nodes)
+        new = {number: uri for number, uri in nodes.items() if number not in self.met}
+        room = self._asked.max_nodes - len(self.met)
+        if len(new) > room:
+            self.truncated = True
+            new = dict(islice(new.items(), room))
+        self.met.update(new)
+        if coarse:
+            self.coarse.update(new)
         return new
+
+    # --- the answer ------------------------------------------------------------------------
+
+    def subgraph(self, store: Store, root: str) -> Subgraph:
+        """What was met; descriptions, steps and evidence are read when they are looked at."""
+        coarse = frozenset(self.met[number] for number in self.coarse)
+
+        def described() -> Mapping[str, Any]:
+            return store.rows_of(self.met)
+
+        found = Subgraph(
+            root,
+            self._asked.direction,
+            Later(self.met.values(), described, node),
+            Later((), lambda: self._leaving(store), self._steps),
+            coarse,
+            self.truncated,
+            Later((), lambda: store.evidence(found.edges), _same),
+        )
+        return found
+
+    def _leaving(self, store: Store) -> dict[str, list[Row]]:
+        """The rows of the edges that leave each node, by its URN."""
+        leaving: dict[str, list[Row]] = {}
+        with store.database.reading() as connection:
+            self._follow = Follow(connection, self._asked)
+            for row in self._followed():
+                if row[0] in self.met and row[1] in self.met:
+                    leaving.setdefault(self.met[row[0]], []).append(row)
+        for column, thing in self.back:
+            if thing in self.met:
+                leaving.setdefault(self.met[column], []).append(
+                    (column, thing, FIELD, ALWAYS, FOREVER, LEVELS.index("derived"))
+                )
+        return leaving
+
+    def _followed(self) -> Iterator[Row]:
+        """The edges by which nodes were left."""
+        entered = self.left["enter"]
+        yield from self._follow.edges(self.left["table"] - entered, FOLLOWED[self._asked.direction])
+        yield from self._follow.edges(self.left["column"] | entered, FOLLOWED["column"])
+        for thing, column in self._follow.fields(entered):
+            yield thing, column, FIELD, ALWAYS, FOREVER, LEVELS.index("recorded")
+
+    def _steps(self, rows: list[Row]) -> tuple[Step, ...]:
+        """The steps of rows; one edge may have been met in two planes."""
+        steps: dict[Step, None] = {}
+        for here, there, kind, since, until, level in rows:
+            ends = self.met[here], self.met[there]
+            upwards = self._asked.direction == "up" and kind != FIELD
+            if upwards or (kind == FIELD and is_column(ends[0])):
+                ends = ends[1], ends[0]
+            drawn = edge(ends, kind, since, until, level)
+            steps[Step(drawn, self.met[here], self.met[there])] = None
+        return tuple(steps)
+
+
+def _same(value: Any) -> Any:
+    return value

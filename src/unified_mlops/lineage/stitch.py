@@ -14,7 +14,7 @@ from unified_mlops.records import Level
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A stitch rule: its number in the documentation, what it joins, how far it is to be trusted."""
+    """A stitch rule: its number in the documentation, what it joins, how far to trust it."""
 
     number: int
     joins: str
@@ -43,6 +43,5 @@ RULES = {
         12, "an online value and the materialisation whose window holds its event time"
     ),
     "frame-stamp": Rule(13, "a file and the feature retrieval that is stamped on its frame"),
-    "openlineage-name": Rule(14, "a dataset of an OpenLineage event and the thing so named"),
 }
 """By the name that stands as `rule` on the edges that a rule made."""

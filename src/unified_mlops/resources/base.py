@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from unified_mlops.current import current_session
 from unified_mlops.errors import NotFoundError
 from unified_mlops.hookspecs import PluginHooks
-from unified_mlops.lineage.query import Direction, Plane, Subgraph
-from unified_mlops.records import Record
+from unified_mlops.lineage.query import Plane
+from unified_mlops.lineage.subgraph import Direction, Subgraph
+from unified_mlops.records import Level, Record
 from unified_mlops.session import Session
 
 R = TypeVar("R", bound=Record)
@@ -62,11 +64,23 @@ class Resource(Generic[R]):
         """The tool's own object."""
         return self.session.ask(PluginHooks.mlops_get_native, ref=self.record.ref)
 
-    def lineage(self, direction: Direction = "up", plane: Plane = "table") -> Subgraph:
-        """Where it comes from (`up`), or what depends on it (`down`)."""
+    def lineage(
+        self,
+        direction: Direction = "up",
+        plane: Plane = "table",
+        *,
+        as_of: datetime | None = None,
+        min_level: Level = "derived",
+        max_nodes: int = 100_000,
+    ) -> Subgraph:
+        """Where it comes from (`up`), or what depends on it (`down`); see `Lineage.upstream`."""
         graph = self.session.lineage
         ask = graph.upstream if direction == "up" else graph.downstream
-        return ask(self.uri, plane=plane)
+        return ask(self.uri, plane=plane, as_of=as_of, min_level=min_level, max_nodes=max_nodes)
+
+    def query_lineage_subgraph(self) -> Subgraph:
+        """What belongs to it, and what that read and wrote, as Vertex's method of that name."""
+        return self.session.lineage.contents(self.uri)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.record.ref.id!r})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import shlex
 import shutil
@@ -16,7 +17,7 @@ from typing import Any
 
 from unified_mlops.errors import ArgumentError, LineageError, UnsupportedError
 from unified_mlops.lineage.urn import canonical
-from unified_mlops.records import Edge, PipelineRecord, Ref, TaskRecord, TaskRequest
+from unified_mlops.records import Edge, PipelineRecord, Ref, TaskRecord, TaskRequest, TaskState
 
 URI_KEY = "unified_mlops.uri"
 """Artifact metadata by which a component says which real thing an artifact stands for."""
@@ -43,11 +44,20 @@ def pipeline(spec: Mapping[str, Any]) -> PipelineRecord:
             f"this is no compiled pipeline: it has no {error}",
             hint="compile it with kfp.compiler.Compiler().compile(pipeline, path)",
         ) from error
-    text = json.dumps(spec, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(_whole(spec), sort_keys=True, separators=(",", ":"))
     key = f"{name}@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     return PipelineRecord(
         ref=Ref("kfp", "pipeline", key, f"kfp:pipeline/{key}"), name=name, spec=spec
     )
+
+
+def _whole(value: Any) -> Any:
+    """The value as KFP's protobuf holds it, which knows no difference between 1 and 1.0."""
+    if isinstance(value, Mapping):
+        return {key: _whole(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def component(task: TaskRequest) -> tuple[str, str]:
@@ -106,39 +116,46 @@ def _met(need: str) -> bool:
 def finished(task: TaskRequest, status: int, file: Path) -> TaskRecord:
     """The record of a task whose process has ended, and wrote this log."""
     log = _tail(file)
-    if status != 0:
-        return TaskRecord(
-            ref=task.ref,
-            name=task.name,
-            state="FAILED",
-            edges=edges(task.ref.uri, task.executor_input, {}),
-            log=log,
-            error=_error(status, log),
-        )
-    parameters, written = outputs(task.executor_input)
-    artifacts = {
-        name: [_settled(item, task.folder) for item in items] for name, items in written.items()
-    }
+    state: TaskState = "FAILED" if status else "SUCCEEDED"
+    parameters: Mapping[str, Any] = {}
+    artifacts: Artifacts = {}
+    if status == 0:
+        made = Path(task.executor_input["outputs"]["outputFile"])
+        written = json.loads(made.read_text()) if made.exists() else {}
+        parameters, promised = outputs(task.executor_input, written)
+        artifacts = {
+            name: [_settled(item, task.folder) for item in items]
+            for name, items in promised.items()
+        }
     return TaskRecord(
         ref=task.ref,
         name=task.name,
-        state="SUCCEEDED",
+        state=state,
         parameters=parameters,
         artifacts=artifacts,
         edges=edges(task.ref.uri, task.executor_input, artifacts),
         log=log,
+        error=_error(status, log) if status else "",
     )
 
 
-def outputs(executor_input: Mapping[str, Any]) -> tuple[dict[str, Any], Artifacts]:
-    """What a component wrote: its parameters, and its artifacts with their types."""
+def outputs(
+    executor_input: Mapping[str, Any], written: Mapping[str, Any], longest: float = math.inf
+) -> tuple[dict[str, Any], Artifacts]:
+    """What a component made: its parameters, and its artifacts with their types.
+
+    Args:
+        executor_input: what it was told.
+        written: its `executor_output.json`.
+        longest: the size in bytes above which a parameter's own file is left out.
+    """
     promised = executor_input["outputs"]
-    file = Path(promised["outputFile"])
-    written = json.loads(file.read_text()) if file.exists() else {}
     parameters = dict(written.get("parameterValues", {}))
     for name, place in promised.get("parameters", {}).items():
         path = Path(place["outputFile"])
-        if name not in parameters and path.is_file():  # an OutputPath
+        if name in parameters:
+            continue
+        if path.is_file() and path.stat().st_size <= longest:  # an OutputPath
             parameters[name] = path.read_text()
     artifacts = {}
     for name, promise in promised.get("artifacts", {}).items():
@@ -168,14 +185,20 @@ def edges(task: str, executor_input: Mapping[str, Any], made: Artifacts) -> tupl
     for artifact in (item for items in made.values() for item in items):
         if uri := location(artifact):
             found.append(Edge(task, "OUTPUT", uri, "recorded", "kfp.executor_output"))
-            if real := artifact.get("metadata", {}).get(URI_KEY):
-                found.append(Edge(uri, "DERIVES", str(real), "recorded", URI_KEY))
+            found.extend(real(uri, artifact))
     return tuple(found)
+
+
+def real(uri: str, artifact: Mapping[str, Any]) -> Iterator[Edge]:
+    """The edge to the real thing that a component says an artifact stands for."""
+    named = artifact.get("metadata", {}).get(URI_KEY)
+    if named and (thing := location({"uri": str(named)})):
+        yield Edge(uri, "DERIVES", thing, "recorded", URI_KEY)
 
 
 def inputs(executor_input: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """The artifacts that a task was given."""
-    for items in executor_input["inputs"].get("artifacts", {}).values():
+    for items in executor_input.get("inputs", {}).get("artifacts", {}).values():
         yield from items["artifacts"]
 
 

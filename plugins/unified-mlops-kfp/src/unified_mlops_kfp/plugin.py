@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import warnings
@@ -16,7 +15,9 @@ from unified_mlops.hookspecs import LineageHooks, PipelineHooks, PluginHooks, Ta
 from unified_mlops.records import Check, Collection, PipelineRecord, TaskRecord, TaskRequest
 from unified_mlops_kfp import convert
 from unified_mlops_kfp.collect import collect
+from unified_mlops_kfp.definitions import load
 from unified_mlops_kfp.launcher import Launcher
+from unified_mlops_kfp.server import Server
 
 
 class KfpPlugin(PipelineHooks, TaskHooks, LineageHooks, PluginHooks):
@@ -26,19 +27,36 @@ class KfpPlugin(PipelineHooks, TaskHooks, LineageHooks, PluginHooks):
         workspace: the session's folder.
         root: where runs leave their files; `pipelines` in the workspace where empty.
         preload: modules that the fork server imports before it forks, separated by commas.
+        local: folders where `kfp.local` leaves its runs (its `pipeline_root`), separated by commas.
+        definitions: folders of compiled pipelines, separated by commas.
+        endpoint: the address of a KFP server whose runs are collected, such as `http://host:8888`.
+        token_file: a file with the token that the server wants; read anew each time.
+
+    Raises:
+        ConfigError: the endpoint is no http address, or has a password in it.
     """
 
-    def __init__(self, workspace: Path, root: str = "", preload: str = "") -> None:
+    def __init__(
+        self,
+        workspace: Path,
+        root: str = "",
+        preload: str = "",
+        local: str = "",
+        definitions: str = "",
+        endpoint: str = "",
+        token_file: str = "",
+    ) -> None:
         self.root = Path(root).expanduser().absolute() if root else workspace / "pipelines"
-        names = (name.strip() for name in preload.split(","))
-        self._launcher = Launcher([name for name in names if name])
+        self._local, self._definitions = _folders(local), _folders(definitions)
+        self._server = Server(endpoint, token_file) if endpoint else None
+        self._launcher = Launcher(_names(preload))
 
     def mlops_load_pipeline(self, template: Any) -> PipelineRecord:
         """Read a compiled pipeline from a file or a dict, or compile a `kfp.dsl` function."""
         if isinstance(template, Mapping):
             return convert.pipeline(template)
         if isinstance(template, str | os.PathLike):
-            return convert.pipeline(_read(Path(template).expanduser()))
+            return convert.pipeline(load(Path(template).expanduser()))
         if hasattr(template, "pipeline_spec"):
             return convert.pipeline(_compile(template))
         raise ArgumentError(
@@ -63,12 +81,20 @@ class KfpPlugin(PipelineHooks, TaskHooks, LineageHooks, PluginHooks):
         return convert.finished(task, status, log)
 
     def mlops_collect_lineage(self, cursor: str | None) -> Collection:
-        """Read what the runs below the root left behind."""
-        return collect(self.root, cursor)
+        """Read what runs left below the roots, and what a server tells of its own."""
+        return collect(self.root, self._local, self._definitions, self._server, cursor)
 
     def mlops_check_plugin(self) -> Check:
         """Say which KFP this is and where its runs are."""
         return Check("kfp", "Kubeflow Pipelines SDK", version("kfp"), str(self.root))
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _folders(text: str) -> list[Path]:
+    return [Path(name).expanduser().absolute() for name in _names(text)]
 
 
 def _compile(template: Any) -> Mapping[str, Any]:
@@ -78,23 +104,4 @@ def _compile(template: Any) -> Mapping[str, Any]:
         warnings.simplefilter("ignore", FutureWarning)
         path = Path(folder, "pipeline.yaml")
         Compiler().compile(template, str(path))
-        return _read(path)
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    """A compiled file; what it says for single platforms stands in its second document."""
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        text = path.read_text()
-        documents = [json.loads(text)] if path.suffix == ".json" else yaml.load_all(text, loader)
-        merged: dict[str, Any] = {}
-        for document in documents:
-            merged = {**document, **merged}
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        raise ArgumentError(
-            f"the pipeline file {str(path)!r} cannot be read: {str(error).partition(chr(10))[0]}",
-            hint="give a file that kfp.compiler.Compiler().compile(pipeline, path) has written",
-        ) from error
-    return merged
+        return load(path)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +19,15 @@ if TYPE_CHECKING:
 
 RUN_TAG = "unified_mlops/run"
 """The text that says whose folder this is: the run's URN."""
+
+_NAME = re.compile(
+    r"events\.out\.tfevents\.(?P<time>\d{9,11})\."
+    r"((?P<host>.+)\.(?P<pid>[1-9]\d*)\.\d+(\D.*)?$)?"
+)
+"""TensorFlow, Keras, torch and TensorBoard name host, process and a number; others the host."""
+_CLOSE = 5
+"""Seconds between the name of a file and its first record."""
+_HEADER = struct.Struct("<QI")
 
 
 def scalar_event(metric: Metric) -> Event:
@@ -53,6 +65,54 @@ def run_of(events: Iterable[Event]) -> str | None:
             if value.tag == RUN_TAG and value.tensor.string_val:
                 return str(value.tensor.string_val[0].decode())
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which process made an event file, and when."""
+
+    time: float
+    host: str
+    pid: str
+
+
+def made_at(name: str) -> float | None:
+    """The second at which an event file of this name was made; None where it does not say so."""
+    match = _NAME.match(name)
+    return float(match["time"]) if match else None
+
+
+def origin(name: str, events: Sequence[Event]) -> Origin | None:
+    """Which process made a file, from its name, and exactly when, from its first record.
+
+    None where the writer puts no process into names (tensorboardX), or the record is not there yet:
+    the second alone would name the wrong one of two runs that followed one another in it.
+    """
+    match = _NAME.match(name)
+    if match is None or not match["pid"] or not events:
+        return None
+    second, exact = float(match["time"]), events[0].wall_time
+    return Origin(exact if abs(exact - second) < _CLOSE else second, match["host"], match["pid"])
+
+
+def problem(path: Path) -> str:
+    """What is wrong with the beginning of an event file; empty where it is not whole yet."""
+    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+
+    with path.open("rb") as file:
+        header = file.read(_HEADER.size)
+        if len(header) < _HEADER.size:
+            return ""
+        length, check = _HEADER.unpack(header)
+        if masked_crc32c(header[:8]) != check:
+            return "is no event file, or its beginning is corrupted"
+        if length + 4 > path.stat().st_size:
+            return ""
+        record = file.read(length + 4)
+    whole = len(record) == length + 4
+    if whole and masked_crc32c(record[:-4]) != int.from_bytes(record[-4:], "little"):
+        return "has a first record that is corrupted"
+    return ""
 
 
 def params_event(params: Mapping[str, Scalar]) -> Event:

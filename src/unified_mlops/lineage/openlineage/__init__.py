@@ -1,0 +1,1 @@
+"""OpenLineage out and in: events of the graph for other tools, and theirs as observations."""

@@ -1,0 +1,88 @@
+"""Rows of the graph's tables: reading many at once, and inserting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from unified_mlops.lineage.schema import tables
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Connection, Select, Table
+
+
+class Rows:
+    """The tables over one connection.
+
+    Args:
+        connection: an open connection; writing needs a transaction without other writers.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.tables: Mapping[str, Table] = tables().tables
+
+    def among(self, table: str, **values: Iterable[Any]) -> Iterator[dict[str, Any]]:
+        """The rows of a table where one column has one of some values; without any, all rows."""
+        keys = self.tables[table].c.keys()
+        for row in self.tuples(table, **values):
+            yield dict(zip(keys, row, strict=True))
+
+    def tuples(self, table: str, **values: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
+        """As `among`, the rows as tuples."""
+        target = self.tables[table]
+        if not values:
+            yield from fetch(self.connection, target.select())
+        for column, wanted in values.items():
+            chosen = within(self.connection, target.c[column], wanted)
+            yield from fetch(self.connection, target.select().where(chosen))
+
+    def insert(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows whose keys are not there yet."""
+        if rows:
+            self.connection.execute(self.tables[table].insert(), rows)
+
+    def next_id(self, table: str) -> int:
+        """A number above all that are given; nobody else gives any while we write."""
+        from sqlalchemy import func, select
+
+        return int(self.connection.scalar(select(func.max(self.tables[table].c.id))) or 0) + 1
+
+    def keep_least(
+        self, table: str, rows: Sequence[Mapping[str, Any]], keys: Sequence[str]
+    ) -> None:
+        """Insert rows; where one is there already, each other column keeps the lesser value."""
+        from sqlalchemy import case
+        from sqlalchemy.dialects import postgresql, sqlite
+
+        target = self.tables[table]
+        postgres = self.connection.dialect.name == "postgresql"
+        insert: Any = postgresql.insert(target) if postgres else sqlite.insert(target)
+        new, old = insert.excluded, target.c
+        least = {
+            name: case((new[name] < old[name], new[name]), else_=old[name])
+            for name in (column.name for column in target.c)
+            if name not in keys
+        }
+        statement = insert.on_conflict_do_update(index_elements=list(keys), set_=least)
+        self.connection.execute(statement, rows)
+
+
+def fetch(connection: Connection, query: Select[Any]) -> list[tuple[Any, ...]]:
+    """The rows as the driver gives them: wrapped ones would cost more than finding them."""
+    result = connection.execute(query)
+    return list(result.cursor.fetchall()) if result.cursor else []
+
+
+def within(connection: Connection, column: Any, values: Iterable[Any]) -> ColumnElement[bool]:
+    """The condition that a column has one of any number of values, passed as one parameter."""
+    from sqlalchemy import ARRAY, any_, bindparam, func, select
+
+    ordered = sorted(set(values))
+    if connection.dialect.name == "postgresql":
+        array = bindparam(None, ordered, type_=ARRAY(column.type))
+        found: ColumnElement[bool] = column == any_(array)
+        return found
+    listed = func.json_each(json.dumps(ordered)).table_valued("value")
+    return column.in_(select(listed.c.value))  # type: ignore[no-any-return]
