@@ -30,7 +30,7 @@ def online_read_in_run() -> Result:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _repo(folder)
+        write_repo(folder)
         session = umlops.Session(umlops.Config(workspace=folder, experiment="bench"))
         store = umlops.FeatureStore(session=session)
         store.apply()
@@ -56,7 +56,8 @@ def _native(folder: Path) -> float:
         return wall_of(lambda: store.get_online_features(FEATURES, [{"key": 7}]).to_dict(), 50)
 
 
-def _repo(folder: Path) -> None:
+def write_repo(folder: Path) -> None:
+    """A Feast repo with one view of ten features, and its source."""
     import pandas as pd
 
     os.environ.setdefault("FEAST_USAGE", "False")

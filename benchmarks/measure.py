@@ -53,3 +53,14 @@ def wall_of(call: Callable[[], object], times: int) -> float:
         call()
         spent.append(time.perf_counter() - start)
     return statistics.median(spent)
+
+
+def p95_of(call: Callable[[], object], times: int) -> float:
+    """The 95th percentile of the wall seconds of a call, after one that is not counted."""
+    call()
+    spent = []
+    for _ in range(times):
+        start = time.perf_counter()
+        call()
+        spent.append(time.perf_counter() - start)
+    return statistics.quantiles(spent, n=20)[-1]

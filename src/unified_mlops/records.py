@@ -142,6 +142,8 @@ class Claim:
         field: the column of the named thing that is meant; empty: the thing itself.
         scope: whose name it is; empty: anybody's, as long as only one has it.
         down: whether the named thing is the downstream end.
+        since: for what is only so for a while: from when on, as in `Edge`.
+        until: and up to when.
     """
 
     name: str
@@ -152,6 +154,8 @@ class Claim:
     field: str = ""
     scope: str = ""
     down: bool = False
+    since: float | None = None
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

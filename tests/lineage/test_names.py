@@ -53,6 +53,12 @@ def test_what_ends_by_itself_is_not_ended_by_what_begins_within_it() -> None:
     assert meant(50, nested) == ["outer"]
 
 
+def test_what_is_told_to_have_ended_has_ended_though_it_was_told_before_that_it_goes_on() -> None:
+    told = [Alias("n", "run", "s", since=10), Alias("n", "run", "s", since=10, until=20)]
+    assert meant(15, told) == ["run"]
+    assert meant(25, told) == []
+
+
 def test_two_meanings_that_begin_at_one_moment_cannot_be_ordered() -> None:
     assert meant(11, [Alias("n", "a", "s", since=10), Alias("n", "b", "s", since=10)]) == ["a", "b"]
 

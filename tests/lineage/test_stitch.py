@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,22 @@ def test_a_claim_on_a_name_that_nobody_gave_is_unresolved_until_somebody_does(
     assert "name" not in store.nodes()
     store.add("one", [NAMED])
     assert store.unresolved() == []
+
+
+@pytest.mark.parametrize("rule", [name for name, rule in RULES.items() if rule.optional])
+def test_a_claim_that_need_not_find_anything_is_no_open_question(tmp_path: Path, rule: str) -> None:
+    store = Store(tmp_path / "g.db")
+    store.add("one", [claimed(rule)])
+    assert store.unresolved() == []
+
+
+def test_what_is_claimed_for_a_while_ends_when_it_is_told_to_have_ended(tmp_path: Path) -> None:
+    store = Store(tmp_path / "g.db")
+    begun = Claim("name", "DERIVES", "other", "model-text", since=5.0)
+    ended = replace(begun, until=9.0)
+    store.add("one", [NAMED, Observation("c", claims=(begun,), time=5.0)])
+    store.add("one", [Observation("c", claims=(ended,), time=9.0)])
+    assert store.edges() == [Edge("thing", "DERIVES", "other", "derived", since=5.0, until=9.0)]
 
 
 def test_a_live_name_is_made_of_what_it_stood_for_while_it_did(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import pandas as pd
 import pytest
+from evidently.sdk.models import ProjectModel
+from evidently.ui.workspace import Workspace
 
 from unified_mlops.lineage import urn
 from unified_mlops.records import DatasetRecord, Record, Ref
@@ -39,3 +41,14 @@ def pair(dataset):
         dataset("train", {"distance": [1.0] * 4, "carrier": ["AA", "AA", "UA", "UA"]} | shared),
         dataset("july", {"distance": [2.0] * 4, "carrier": ["AA", "AA", "B6", "B6"]} | shared),
     )
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    """An Evidently workspace where the plugin has its own, made by Evidently alone."""
+    return Workspace(str(tmp_path / "workspace" / "evidently"))
+
+
+@pytest.fixture
+def project(workspace):
+    return workspace.add_project(ProjectModel(name="by hand"))

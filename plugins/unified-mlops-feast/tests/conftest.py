@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from unified_mlops.lineage.names import look_up, meanings
+from unified_mlops.records import Claim
 from unified_mlops_feast.plugin import FeastPlugin
 
 START = datetime(2024, 1, 1, tzinfo=timezone.utc)
@@ -118,3 +120,33 @@ def edit(repo: Path) -> Callable[[str, str], None]:
         file.write_text(text.replace(old, new))
 
     return replace
+
+
+class Watcher:
+    """Looks at a repo from time to time, and remembers what it was told."""
+
+    def __init__(self, plugin: FeastPlugin) -> None:
+        self.plugin, self.cursor, self.seen = plugin, None, []
+
+    def look(self) -> list:
+        """What is new."""
+        found = self.plugin.mlops_collect_lineage(cursor=self.cursor)
+        self.cursor = found.cursor
+        self.seen += found.observations
+        return list(found.observations)
+
+    def meant(self, name: str, at: float) -> list[str]:
+        """What a name may have meant at a moment."""
+        aliases = [alias for each in self.seen for alias in each.aliases if alias.name == name]
+        return look_up(Claim(name, "INPUT", "run", "feast-references", at), meanings(aliases))
+
+    def into(self, uri: str, kind: str = "DERIVES") -> set[str]:
+        """The things directly upstream of one."""
+        edges = (edge for each in self.seen for edge in each.edges)
+        return {edge.source for edge in edges if (edge.target, edge.kind) == (uri, kind)}
+
+
+@pytest.fixture
+def watch() -> type[Watcher]:
+    """Looks at a repo from time to time."""
+    return Watcher

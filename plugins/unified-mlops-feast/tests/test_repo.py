@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
@@ -34,7 +35,7 @@ def test_apply_writes_the_embedded_settings_and_returns_the_views_by_name(repo):
     assert weather.source == f"file://{repo}/data/weather.parquet"
     assert weather.description == "hourly weather"
     assert weather.labels == {"team": "ops"}
-    assert weather.ref.uri.endswith("/feature_repo/featureView/weather")
+    assert re.search("/feature_repo/featureView/weather@[0-9a-f]{12}$", weather.ref.uri)
     assert (comfort.entities, comfort.source) == (("code",), "")
 
 
@@ -106,7 +107,7 @@ def test_a_sql_registry_serves_as_well(repo):
     plugin = FeastPlugin(workspace=repo.parent)
     assert [view.name for view in plugin.mlops_apply_features()] == ["comfort", "planes", "weather"]
     keys = [found.key for found in plugin.mlops_collect_lineage(cursor=None).observations]
-    assert "featureView/weather" in keys
+    assert plugin.mlops_list_features()[2].ref.uri in keys
 
 
 CLI = """
@@ -139,7 +140,8 @@ def test_the_feast_command_line_works_on_the_same_repo_both_ways(plugin, repo, e
     assert rows == [{"temperature": 109}]
     keys = [found.key for found in plugin.mlops_collect_lineage(cursor=None).observations]
     end = "2024-01-01T09:00:00+00:00"
-    assert f"materialization/weather/2024-01-01T00:59:59.999999+00:00--{end}" in keys
+    copied = f"/materialization/weather/2024-01-01T00:59:59.999999+00:00--{end}"
+    assert any(key.endswith(copied) for key in keys)
 
 
 def test_apply_calls_the_unpublished_function_of_feast_0_67_as_it_is():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 from uuid import uuid4
 
@@ -66,3 +67,39 @@ def dataset(tmp_path: Path):
         return DatasetRecord(ref=ref, name="frame", columns=columns or {"a": (), "b": ()}, rows=2)
 
     return write
+
+
+@pytest.fixture
+def native(fresh: MlflowPlugin, monkeypatch: pytest.MonkeyPatch):
+    """Plain MLflow, bound to a store of its own."""
+    import mlflow
+    from mlflow.tracking import fluent
+
+    before = mlflow.get_tracking_uri()
+    monkeypatch.setattr(fluent, "_active_experiment_id", None)
+    for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID"):
+        monkeypatch.setenv(variable, "")
+    mlflow.set_tracking_uri(fresh._store.uri)
+    mlflow.set_experiment(experiment_id="0")
+    yield mlflow
+    while mlflow.active_run():
+        mlflow.end_run()
+    mlflow.clear_active_model()
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture
+def server(fresh: MlflowPlugin, monkeypatch: pytest.MonkeyPatch):
+    """MLflow's own server on the fresh store."""
+    from mlflow.server import app, handlers
+    from werkzeug.serving import make_server
+
+    for store in ("_tracking_store", "_model_registry_store"):
+        monkeypatch.setattr(handlers, store, None)
+    handlers.initialize_backend_stores(fresh._store.uri, default_artifact_root="served")
+    serving = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=serving.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{serving.server_port}"
+    serving.shutdown()
+    thread.join()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import quote
 
 import pandas as pd
 import pytest
@@ -15,9 +16,11 @@ FRAME = pd.DataFrame({"a": [1.0, 2.0], "b": [1.0, 2.0]})
 
 
 def observed(plugin, run, cursor=None):
-    collection = plugin.mlops_collect_lineage(cursor)
-    found = {each.key: each for each in collection.observations}
-    return found[f"run/{run.ref.id}"]
+    return seen(plugin, cursor)[f"run/{run.ref.id}"]
+
+
+def seen(plugin, cursor=None):
+    return {each.key: each for each in plugin.mlops_collect_lineage(cursor).observations}
 
 
 def native_input(client, run_id, source_type, source, name="natively", **tags):
@@ -37,12 +40,13 @@ def test_a_workspace_without_a_store_gives_nothing_and_stays_empty(tmp_path):
 def test_a_run_stands_under_its_experiment_and_its_parent(plugin, name, run):
     child = plugin.mlops_create_run(name, "kind", run, {"unified_mlops.parent_task": "kfp://h/t"})
     plugin.mlops_log_params(child, {"n": 3})
-    seen = observed(plugin, child)
-    parents = {edge.source for edge in seen.edges if edge.kind == "PARENT_OF"}
+    told = observed(plugin, child)
+    parents = {edge.source for edge in told.edges if edge.kind == "PARENT_OF"}
     assert {run.ref.uri, "kfp://h/t"} < parents and len(parents) == 3
-    node = next(node for node in seen.nodes if node.uri == child.ref.uri)
+    node = next(node for node in told.nodes if node.uri == child.ref.uri)
     assert (node.kind, node.name) == ("run", "kind")
     assert node.attributes == {"state": "RUNNING", "param.n": 3}
+    assert node.time == child.start_time.timestamp()
     experiments = [
         node
         for each in plugin.mlops_collect_lineage(None).observations
@@ -59,23 +63,25 @@ def test_data_is_followed_from_source_columns_to_the_model_version(plugin, name,
     model = plugin.mlops_log_model(run, "m", LinearRegression().fit(FRAME, [1, 2]), FRAME)
     version = plugin.mlops_register_model(model, name, {})
     plugin.mlops_update_model(version, ["default"], {})
-    edges, uri = set(observed(plugin, run).edges), made.ref.uri
-    rule = "signature column = training column"
+    found, uri, rule = seen(plugin), made.ref.uri, "signature-column"
     assert {
         Edge(uri, "INPUT", run.ref.uri),
         Edge(uri, "FIELD", f"{uri}#a"),
         Edge(f"{weather}#wind", "DERIVES", f"{uri}#a"),
         Edge(weather, "DERIVES", uri),
         Edge(run.ref.uri, "OUTPUT", model.ref.uri),
-        Edge(model.ref.uri, "FIELD", f"{model.ref.uri}#b"),
         Edge(f"{uri}#a", "DERIVES", f"{model.ref.uri}#a", "derived", rule),
         Edge(f"{uri}#b", "DERIVES", f"{model.ref.uri}#b", "derived", rule),
-    } <= edges
-    found = {each.key: each for each in plugin.mlops_collect_lineage(None).observations}
-    registered = found[f"registered/{name}/1"]
-    assert registered.edges == version.edges
-    assert registered.nodes[0].attributes == {"aliases": "default"}
-    assert found[f"registered/{name}"].nodes[0].uri == version.edges[0].source
+    } <= set(found[f"run/{run.ref.id}"].edges)
+    logged, registered = found[f"model/{model.ref.id}"], found[version.ref.uri]
+    assert Edge(model.ref.uri, "FIELD", f"{model.ref.uri}#b") in logged.edges
+    assert {
+        *version.edges,
+        Edge(version.ref.uri, "FIELD", f"{version.ref.uri}#b"),
+        Edge(f"{model.ref.uri}#b", "DERIVES", f"{version.ref.uri}#b", "derived", rule),
+    } <= set(registered.edges)
+    assert registered.nodes[0].attributes == {}
+    assert found[version.edges[0].source].nodes[0].kind == "registered_model"
 
 
 def test_the_same_frame_from_two_sources_keeps_both_uris(plugin, client, name, dataset):
@@ -86,8 +92,8 @@ def test_the_same_frame_from_two_sources_keeps_both_uris(plugin, client, name, d
     natives = [client.get_run(run.ref.id).inputs.dataset_inputs[0].dataset for run in runs]
     assert natives[0].digest == natives[1].digest
     for run, source in zip(runs, sources, strict=True):
-        seen = observed(plugin, run)
-        read = [edge.source for edge in seen.edges if edge.kind == "INPUT"]
+        told = observed(plugin, run)
+        read = [edge.source for edge in told.edges if edge.kind == "INPUT"]
         assert read == [source.ref.uri]
 
 
@@ -145,9 +151,9 @@ def test_what_plain_mlflow_recorded_is_followed_too(plugin, client, name, tmp_pa
     frame = from_pandas(FRAME, source=str(path), name="nativ")
     entity = frame._to_mlflow_entity()
     client.log_inputs(run_id, [mlflow.entities.DatasetInput(entity, [])])
-    seen = observed(plugin, plugin.mlops_get_run(name, "nativ"))
-    assert Edge(urn.canonical(path), "INPUT", f"mlflow:run/{run_id}") in seen.edges
-    assert Edge(urn.canonical(path), "FIELD", f"{urn.canonical(path)}#a") in seen.edges
+    told = observed(plugin, plugin.mlops_get_run(name, "nativ"))
+    assert Edge(urn.canonical(path), "INPUT", f"mlflow:run/{run_id}") in told.edges
+    assert Edge(urn.canonical(path), "FIELD", f"{urn.canonical(path)}#a") in told.edges
 
 
 @pytest.mark.parametrize(
@@ -155,30 +161,43 @@ def test_what_plain_mlflow_recorded_is_followed_too(plugin, client, name, tmp_pa
     [("code", {"tags": {}}), ("local", {"uri": "data/x.csv"}), ("hugging_face", {"path": "squad"})],
 )
 def test_a_source_that_cannot_be_placed_is_listed_and_never_guessed(
-    plugin, client, run, source_type, source
+    plugin, client, name, source_type, source
 ):
-    native_input(client, run.ref.id, source_type, source)
-    seen = observed(plugin, run)
-    assert len(seen.unresolved) == 1 and "'natively'" in seen.unresolved[0]
-    assert not [edge for edge in seen.edges if edge.kind == "INPUT"]
+    run_id = client.create_run(client.create_experiment(name)).info.run_id
+    native_input(client, run_id, source_type, source)
+    told = seen(plugin)[f"run/{run_id}"]
+    assert len(told.unresolved) == 1 and "'natively'" in told.unresolved[0]
+    assert not [edge for edge in told.edges if edge.kind == "INPUT"]
+
+
+def test_a_relative_path_starts_from_the_folder_that_the_run_recorded(plugin, client, name):
+    tags = {"unified_mlops.cwd": "/data/work"}
+    run_id = client.create_run(client.create_experiment(name), tags=tags).info.run_id
+    native_input(client, run_id, "local", {"uri": "raw/x.csv"})
+    native_input(client, run_id, "hugging_face", {"path": "squad"}, name="hub")
+    told = seen(plugin)[f"run/{run_id}"]
+    read = [edge.source for edge in told.edges if edge.kind == "INPUT"]
+    assert read == ["file:///data/work/raw/x.csv"]
+    assert "'hub'" in told.unresolved[0]
 
 
 def test_credentials_of_a_native_source_are_not_kept(plugin, client, run):
     native_input(client, run.ref.id, "sql", {"uri": "postgresql://me:secret@host/db"})
-    seen = observed(plugin, run)
-    assert "secret" not in repr(seen)
-    assert Edge("postgresql://host:5432/db", "INPUT", run.ref.uri) in seen.edges
+    told = observed(plugin, run)
+    assert "secret" not in repr(told)
+    assert Edge("postgresql://host:5432/db", "INPUT", run.ref.uri) in told.edges
 
 
 def test_outputs_that_a_run_declares_in_tags_are_its_outputs(plugin, name, tmp_path):
     tags = {
+        "unified_mlops.cwd": "",
         "unified_mlops.output.0": str(tmp_path / "out.parquet"),
         "unified_mlops.output.1": "relative.parquet",
     }
     run = plugin.mlops_create_run(name, "schreibt", None, tags)
-    seen = observed(plugin, run)
-    assert Edge(run.ref.uri, "OUTPUT", urn.canonical(tmp_path / "out.parquet")) in seen.edges
-    assert len(seen.unresolved) == 1
+    told = observed(plugin, run)
+    assert Edge(run.ref.uri, "OUTPUT", urn.canonical(tmp_path / "out.parquet")) in told.edges
+    assert len(told.unresolved) == 1
 
 
 def test_versions_made_from_runs_and_copies_and_unknown_files_are_placed(plugin, client, name, run):
@@ -186,11 +205,13 @@ def test_versions_made_from_runs_and_copies_and_unknown_files_are_placed(plugin,
     client.create_model_version(name, f"runs:/{run.ref.id}/model", run.ref.id)
     client.create_model_version(name, "s3://bucket/model")
     client.copy_model_version(f"models:/{name}/1", f"{name}-copy")
-    found = {each.key: each for each in plugin.mlops_collect_lineage(None).observations}
-    first = found[f"registered/{name}/1"]
+    found = seen(plugin)
+    told = {key.rpartition("/registered/")[2]: each for key, each in found.items()}
+    quoted = quote(name)
+    first = told[f"{quoted}/1"]
     assert Edge(run.ref.uri, "OUTPUT", first.nodes[0].uri) in first.edges
-    assert "s3://bucket/model" in found[f"registered/{name}/2"].unresolved[0]
-    copy = found[f"registered/{name}-copy/1"]
+    assert "s3://bucket/model" in told[f"{quoted}/2"].unresolved[0]
+    copy = told[f"{quoted}-copy/1"]
     assert Edge(first.nodes[0].uri, "DERIVES", copy.nodes[0].uri) in copy.edges
 
 

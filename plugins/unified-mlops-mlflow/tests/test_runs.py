@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,6 +17,7 @@ from unified_mlops.errors import (
 )
 from unified_mlops.records import Metric
 from unified_mlops_mlflow import runs
+from unified_mlops_mlflow.plugin import MlflowPlugin
 
 
 def test_a_run_is_created_running_with_its_tags_and_those_of_plain_mlflow(plugin, name):
@@ -181,3 +186,82 @@ def test_a_run_costs_milliseconds(plugin, name, run):
         fast = plugin.mlops_create_run(name, f"schnell-{number}", None, {})
         plugin.mlops_log_metrics(fast, [Metric(f"m{n}", 1.0, 0, 1.0) for n in range(10)])
     assert (time.perf_counter() - start) / 10 < 0.25
+
+
+# --- what other processes log natively ---
+
+NATIVE = """
+import mlflow
+with mlflow.start_run(run_name="child"):
+    mlflow.log_param("depth", 3)
+    with mlflow.start_run(nested=True, run_name="grandchild"):
+        pass
+mlflow.set_experiment("elsewhere")
+with mlflow.start_run(run_name="moved"):
+    pass
+"""
+
+
+def test_what_plain_mlflow_logs_in_another_process_is_below_the_run(plugin, client, name, tmp_path):
+    tags = {"kfp.task_name": "train", "unified_mlops.parent_task": "kfp://local/runs/1/train"}
+    run = plugin.mlops_create_run(name, "lauf", None, {**tags, "team": "blau"})
+    env = {**os.environ, **plugin.mlops_export_run(run), "DO_NOT_TRACK": "true"}
+    subprocess.run([sys.executable, "-c", NATIVE], cwd=tmp_path, env=env, check=True)
+    assert not list(tmp_path.iterdir())  # it kept nothing of its own
+    found = {each.name: each for each in plugin.mlops_list_runs(name)}
+    assert {key: each.parent for key, each in found.items()} == {
+        "lauf": None,
+        "child": "lauf",
+        "grandchild": "child",
+    }
+    assert found["child"].params == {"depth": 3}
+    assert tags.items() <= found["child"].tags.items()
+    assert "team" not in found["child"].tags
+    (moved,) = plugin.mlops_list_runs("elsewhere")
+    assert moved.parent == "lauf"
+
+
+def test_a_variable_that_would_lead_to_another_run_is_replaced(plugin, run, monkeypatch):
+    given = {"team": "blau", "kfp.task_name": "outer", "mlflow.parentRunId": "other"}
+    monkeypatch.setenv("MLFLOW_RUN_CONTEXT", json.dumps(given))
+    monkeypatch.setenv("MLFLOW_RUN_ID", "other")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "other")
+    found = plugin.mlops_export_run(run)
+    assert found["MLFLOW_RUN_ID"] == ""
+    assert json.loads(found["MLFLOW_RUN_CONTEXT"]) == {
+        "team": "blau",
+        "mlflow.parentRunId": run.ref.id,
+    }
+    for broken in ("[1]", "{"):
+        monkeypatch.setenv("MLFLOW_RUN_CONTEXT", broken)
+        context = json.loads(plugin.mlops_export_run(run)["MLFLOW_RUN_CONTEXT"])
+        assert context == {"mlflow.parentRunId": run.ref.id}
+    monkeypatch.setenv("MLFLOW_RUN_CONTEXT", "{}")
+    from mlflow.tracking import fluent
+
+    for key, value in plugin.mlops_export_run(run).items():
+        monkeypatch.setenv(key, value)
+    before = fluent.mlflow.get_tracking_uri()
+    fluent.mlflow.set_tracking_uri(plugin._store.uri)
+    try:
+        assert fluent._get_experiment_id_from_env() == found["MLFLOW_EXPERIMENT_ID"]
+    finally:
+        fluent.mlflow.set_tracking_uri(before)
+
+
+def test_a_relative_store_is_told_by_its_whole_path(fresh, monkeypatch):
+    home = fresh._store.file.parent
+    monkeypatch.chdir(home)
+    relative = MlflowPlugin(home.parent, tracking_uri="sqlite:///mlflow.db?timeout=9")
+    found = relative.mlops_export_run(relative.mlops_create_run("e", "r", None, {}))
+    assert found["MLFLOW_TRACKING_URI"] == f"sqlite:///{home}/mlflow.db?timeout=9"
+
+
+def test_the_login_of_a_server_stands_in_variables_of_its_own(server, tmp_path):
+    address = server.replace("http://", "http://m%40il:se%3Asame@")
+    plugin = MlflowPlugin(tmp_path, tracking_uri=address)
+    found = plugin.mlops_export_run(plugin.mlops_create_run("e", "r", None, {}))
+    assert found["MLFLOW_TRACKING_URI"] == server
+    assert found["MLFLOW_TRACKING_USERNAME"] == "m@il"
+    assert found["MLFLOW_TRACKING_PASSWORD"] == "se:same"
+    assert sum("sesame" in text or "se%3Asame" in text for text in found.values()) == 0

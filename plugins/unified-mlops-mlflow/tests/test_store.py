@@ -5,7 +5,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -163,21 +162,6 @@ def test_threads_share_one_client(plugin, name):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: plugin.mlops_create_run(name, f"r{n}", None, {}), range(8)))
     assert len(plugin.mlops_list_runs(name)) == 8
-
-
-@pytest.fixture
-def server(fresh):
-    """MLflow's own server on the fresh store."""
-    from mlflow.server import app, handlers
-    from werkzeug.serving import make_server
-
-    handlers.initialize_backend_stores(fresh._store.uri, default_artifact_root="served")
-    serving = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=serving.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{serving.server_port}"
-    serving.shutdown()
-    thread.join()
 
 
 def test_a_server_shows_the_same_store_under_the_same_urns(server, fresh, tmp_path, dataset):

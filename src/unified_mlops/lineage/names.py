@@ -37,7 +37,9 @@ class Meaning:
 def meanings(aliases: Iterable[Alias]) -> Iterator[Meaning]:
     """The meanings of one name, scope by scope, in the order of time."""
     for _, own in groupby(sorted(set(aliases), key=_order), key=lambda alias: alias.scope):
-        chain = list(own)
+        told = list(own)
+        ended = {(alias.uri, _since(alias)) for alias in told if alias.until is not None}
+        chain = [a for a in told if a.until is not None or (a.uri, _since(a)) not in ended]
         begins = sorted({_since(alias) for alias in chain})
         following = dict(zip(begins, [*begins[1:], inf], strict=True))
         for alias in chain:

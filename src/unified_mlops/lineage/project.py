@@ -285,4 +285,4 @@ def _edges(claim: Claim, found: Sequence[str]) -> Iterator[Edge]:
     rule = claim.rule if sure else f"{claim.rule} (one of {len(found)})"
     for uri in found:
         ends = (claim.thing, uri) if claim.down else (uri, claim.thing)
-        yield Edge(ends[0], claim.kind, ends[1], level, rule)
+        yield Edge(ends[0], claim.kind, ends[1], level, rule, claim.since, claim.until)

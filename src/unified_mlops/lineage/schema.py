@@ -92,6 +92,13 @@ def tables() -> MetaData:
     )
     columns = ("target", "kind", "source", "since", "until", "level")
     Index("edge_by_target", *(edge.c[name] for name in columns))
+    # PostgreSQL keeps rows apart from their keys, and reads them only where no index has it all.
+    walked = ("source", "kind", "target", "level", "until")
+    for index in (
+        Index("edge_by_source", *(edge.c[name] for name in walked)),
+        Index("node_uri", metadata.tables["node"].c.id, postgresql_include=["uri"]),
+    ):
+        index.ddl_if(dialect="postgresql")
     Table(
         "evidence",
         metadata,

@@ -17,6 +17,7 @@ from unified_mlops.lineage.database import Database
 from unified_mlops.lineage.observe import as_row, keep, told
 from unified_mlops.lineage.rows import Rows
 from unified_mlops.lineage.schema import ALWAYS, FOREVER, LEVELS, kind_name, tables
+from unified_mlops.lineage.stitch import RULES
 from unified_mlops.records import Edge, Level, Node, Observation
 
 if TYPE_CHECKING:
@@ -214,6 +215,7 @@ class Store:
         return found + [
             {"collector": item["collector"], "key": item["key"], "reference": item["claim"]["name"]}
             for item in self.claims(0, 0)
+            if not RULES[item["claim"]["rule"]].optional
         ]
 
     def claims(self, least: int, most: int = 2**31 - 1) -> list[dict[str, Any]]:

@@ -2,35 +2,75 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import time
 from pathlib import Path
+from typing import Any
 
 from unified_mlops.errors import BackendError
-from unified_mlops.records import Collection
-from unified_mlops_evidently import convert, store
+from unified_mlops.records import Collection, Observation
+from unified_mlops_evidently import store
+from unified_mlops_evidently.observe import observation
 
 logger = logging.getLogger("unified_mlops")
+
+TICK = 100_000_000
+"""Nanoseconds for which a file that was just written may be written again unnoticed."""
 
 
 def collect(root: Path, cursor: str | None) -> Collection:
     """Read the snapshots that were written, or whose project was renamed, since the cursor.
 
-    A file that cannot be read is left for the next time: it may still be growing, and will have
-    changed after the cursor when it is whole.
+    A file or a project that cannot be read is told of in the log, and is tried again each time.
 
     Args:
         root: the workspace folder; where there is none, nothing is found or made.
-        cursor: the time of change, in nanoseconds, of the newest file seen.
+        cursor: the time of change of the newest file seen, in nanoseconds; the files of that very
+            moment, which others may share; the files and projects that could not be read; whether
+            there were copies of data, whose origin is looked for in what all reports name.
+
+    Raises:
+        BackendError: the workspace is no folder, or the system does not let us read it.
     """
-    newest = int(cursor) if cursor else 0
-    found = []
-    for place in store.places(root):
-        if place.changed < int(cursor or 0):  # equal: two files may share the tick of the clock
-            continue
-        try:
-            found.append(convert.observation(store.read(place)))
-        except BackendError as error:
-            logger.warning("left out of the lineage: %s", error.fact)
-            continue
-        newest = max(newest, place.changed)
-    return Collection(tuple(found), str(newest) if newest else None)
+    copied = store.has_copies(root)
+    newest, last, left = _cursor(cursor, copied)
+    found: list[Observation] = []
+    changed: dict[str, int] = {}
+    failed: list[str] = []
+    for project in store.projects(root):
+        for place in _places(project, failed):
+            name = place.file.stem
+            changed[name] = place.changed
+            again = name in left or project.name in left
+            if again or place.changed > newest or (place.changed == newest and name not in last):
+                _read(place, copied, found, failed)
+    if not changed and not failed:
+        return Collection((), None)
+    newest = max(changed.values(), default=newest)
+    settled = time.time_ns() - newest > TICK
+    last = [name for name, moment in changed.items() if moment == newest and settled]
+    return Collection(tuple(found), json.dumps([newest, last, failed, copied]))
+
+
+def _cursor(text: str | None, copied: bool) -> Any:
+    held: Any = json.loads(text) if text else None
+    known = isinstance(held, list) and held[-1] == copied
+    return held[:3] if known else (0, [], [])
+
+
+def _places(project: Path, failed: list[str]) -> list[store.Place]:
+    try:
+        return store.places(project)
+    except BackendError as error:
+        logger.warning("left out of the lineage: %s", error.fact)
+        failed.append(project.name)
+        return []
+
+
+def _read(place: store.Place, copied: bool, found: list[Observation], failed: list[str]) -> None:
+    try:
+        found.append(observation(store.read(place), place.changed / 1e9, copied))
+    except BackendError as error:
+        logger.warning("left out of the lineage: %s", error.fact)
+        failed.append(place.file.stem)

@@ -16,13 +16,11 @@ from unified_mlops.records import (
     DatasetRecord,
     Edge,
     EdgeKind,
-    Node,
-    Observation,
     Ref,
     ReportRecord,
-    Scalar,
     Score,
 )
+from unified_mlops_evidently.naming import Names, names, place
 
 PLUGIN = "evidently"
 COMPARED = ("unified_mlops.subject", "unified_mlops.reference", "unified_mlops.current")
@@ -31,14 +29,13 @@ COMPARED = ("unified_mlops.subject", "unified_mlops.reference", "unified_mlops.c
 ORIGINS = "unified_mlops.origins"
 """The key under which the URNs stand that each compared column was made from, as JSON."""
 
-_DATASETS = COMPARED[1:]
 _RULE = "evidently.metadata"
 _UPPER_BOUNDS = frozenset({"le", "lt", "drift"})  # ids of Evidently's tests
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A metric with tests: its score, where that is a number which a threshold bounds above."""
+    """A metric that was tested, or a drift: its score, where a threshold bounds it above."""
 
     id: str
     name: str
@@ -55,20 +52,40 @@ class Snapshot:
     project: str
     time: datetime
     metadata: Mapping[str, str]
+    names: Names
     findings: tuple[Finding, ...]
+    copies: tuple[Path, ...] = ()
 
     @property
     def uri(self) -> str:
         """The URN of the report."""
         return f"evidently:snapshot/{self.id}"
 
-    def alert(self, finding: Finding) -> str:
-        """The URN of the alert that a failed test is."""
+    def metric(self, finding: Finding) -> str:
+        """The URN of a metric; where its test failed, of the alert that it is."""
         return f"{self.uri}/metric/{finding.id}"
 
+    def compared(self, *keys: str) -> tuple[str, ...]:
+        """The URNs that stand under our keys of the metadata."""
+        return tuple(uri for key in keys if (uri := place(self.metadata.get(key))))
 
-def snapshot(file: Path, project: str, body: Mapping[str, Any]) -> Snapshot:
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The URNs of all data that is known to have been compared: named, or copied."""
+        copies = map(urn.canonical, self.copies)
+        return tuple(dict.fromkeys((*self.compared(*COMPARED[1:]), *self.names.datasets, *copies)))
+
+
+def snapshot(
+    file: Path, project: str, body: Mapping[str, Any], copies: tuple[Path, ...] = ()
+) -> Snapshot:
     """A snapshot from the content of its file.
+
+    Args:
+        file: where it lies.
+        project: the name of its project.
+        body: what the file holds.
+        copies: the files that hold copies of its data.
 
     Raises:
         BackendError: it is not what Evidently writes.
@@ -76,13 +93,15 @@ def snapshot(file: Path, project: str, body: Mapping[str, Any]) -> Snapshot:
     try:
         return Snapshot(
             id=file.stem,
-            project=project,
+            project=urn.without_secrets(project),
             time=datetime.fromisoformat(body["timestamp"]).astimezone(),  # it writes local time
             metadata={k: v for k, v in body["metadata"].items() if isinstance(v, str)},
+            names=names(body["metadata"], body.get("tags") or ()),
             findings=tuple(_findings(body["metric_results"])),
+            copies=copies,
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise damaged(file) from error
+        raise foreign(file) from error
 
 
 def origins(datasets: Sequence[DatasetRecord], columns: Iterable[str]) -> str:
@@ -107,7 +126,7 @@ def report(stored: Snapshot) -> ReportRecord:
         scores.setdefault(finding.column, finding.score)
         if finding.failed:
             alerts.append(_alert(stored, finding, finding.score))
-            edges += [*alerts[-1].edges, *_fields(stored, finding)]
+            edges += [*alerts[-1].edges, *fields(stored, finding)]
     return ReportRecord(
         ref=Ref(PLUGIN, "report", stored.id, stored.uri),
         edges=tuple(dict.fromkeys(edges)),
@@ -118,35 +137,24 @@ def report(stored: Snapshot) -> ReportRecord:
     )
 
 
-def observation(stored: Snapshot) -> Observation:
-    """A snapshot as nodes and edges: the report, an alert for each failed test, what they saw."""
-    about: dict[str, Scalar] = {"project": stored.project, "time": stored.time.isoformat()}
-    name = f"{stored.project} {stored.time:%Y-%m-%d %H:%M:%S}"
-    nodes = [Node(stored.uri, "report", name, about)]
-    edges = [_edge(uri, "OBSERVES", stored.uri) for uri in _named(stored, *COMPARED)]
-    nodes += [Node(uri, "dataset", _last(uri)) for uri in _named(stored, *_DATASETS)]
-    for finding in stored.findings:
-        if finding.failed:
-            nodes += _alert_nodes(stored, finding)
-            edges += [*_alert_edges(stored, finding), *_fields(stored, finding)]
-    for column, sources in json.loads(stored.metadata.get(ORIGINS, "{}")).items():
-        for source in sources:
-            edges.append(_edge(source, "DERIVES", column))
-            edges.append(_edge(urn.owner(source), "DERIVES", urn.owner(column)))
-    unique = {node.uri: node for node in nodes}
-    return Observation(stored.uri, tuple(unique.values()), tuple(dict.fromkeys(edges)))
-
-
 def damaged(file: Path) -> BackendError:
     """The error for a file of the workspace that is not what Evidently writes."""
     return BackendError(f"{str(file)!r} is damaged", hint=f"move it away: mv '{file}' '{file}.bad'")
 
 
-def unusable(place: Path, error: OSError) -> BackendError:
+def foreign(file: Path) -> BackendError:
+    """The error for a file that is whole, and not of the form that we know."""
+    return BackendError(
+        f"{str(file)!r} is damaged, or written by an Evidently that is not known here",
+        hint="pip install --upgrade unified-mlops-evidently, or move it away",
+    )
+
+
+def unusable(where: Path, error: OSError) -> BackendError:
     """The error for a workspace that the system does not let us read or write."""
     reason = (error.strerror or str(error)).lower()
     return BackendError(
-        f"the Evidently workspace {str(place)!r} cannot be used: {reason}",
+        f"the Evidently workspace {str(where)!r} cannot be used: {reason}",
         hint="free its disk or its folder, or set another: [plugins.evidently] path = '...'",
     )
 
@@ -154,12 +162,14 @@ def unusable(place: Path, error: OSError) -> BackendError:
 def _findings(results: Mapping[str, Any]) -> Iterator[Finding]:
     for id_, result in results.items():
         tests = result.get("tests") or []
-        if tests:
-            params = result["metric_value_location"]["metric"]["params"]
+        params = result["metric_value_location"]["metric"]["params"]
+        column = str(params.get("column") or "")
+        drift = str(params["type"]).endswith(":ValueDrift") and column
+        if tests or drift:
             failed = any(test["status"] == "FAIL" for test in tests)
             score = _score(result, params, tests[0]) if len(tests) == 1 else None
-            column = str(params.get("column") or "")
-            yield Finding(id_, str(result["display_name"]), column, score, failed)
+            name = urn.without_secrets(str(result["display_name"]))
+            yield Finding(id_, name, column, score, failed)
 
 
 def _score(
@@ -179,8 +189,8 @@ def _score(
 
 def _alert(stored: Snapshot, finding: Finding, score: Score) -> AlertRecord:
     return AlertRecord(
-        ref=Ref(PLUGIN, "alert", f"{stored.id}/{finding.id}", stored.alert(finding)),
-        edges=tuple(_alert_edges(stored, finding)),
+        ref=Ref(PLUGIN, "alert", f"{stored.id}/{finding.id}", stored.metric(finding)),
+        edges=tuple(measured(stored, finding)),
         monitor=stored.project,
         column=finding.column,
         score=score,
@@ -188,42 +198,22 @@ def _alert(stored: Snapshot, finding: Finding, score: Score) -> AlertRecord:
     )
 
 
-def _alert_edges(stored: Snapshot, finding: Finding) -> Iterator[Edge]:
-    yield _edge(stored.uri, "DERIVES", stored.alert(finding))
-    for dataset in _observed(stored, finding):
-        yield _edge(urn.column(dataset, finding.column), "OBSERVES", stored.alert(finding))
-
-
-def _fields(stored: Snapshot, finding: Finding) -> Iterator[Edge]:
-    for dataset in _observed(stored, finding):
-        yield _edge(dataset, "FIELD", urn.column(dataset, finding.column))
-
-
-def _alert_nodes(stored: Snapshot, finding: Finding) -> Iterator[Node]:
-    about: dict[str, Scalar] = {"monitor": stored.project, "time": stored.time.isoformat()}
+def measured(stored: Snapshot, finding: Finding) -> Iterator[Edge]:
+    """What a metric, or the alert that it is, was made from."""
+    yield edge(stored.uri, "DERIVES", stored.metric(finding))
     if finding.column:
-        about["column"] = finding.column
-    if finding.score:
-        about |= {"method": finding.score.method, "score": finding.score.value}
-        about["threshold"] = finding.score.threshold
-    yield Node(stored.alert(finding), "alert", f"{stored.project}: {finding.name}", about)
-    for dataset in _observed(stored, finding):
-        yield Node(urn.column(dataset, finding.column), "column", finding.column)
+        for dataset in stored.datasets:
+            column = urn.column(dataset, finding.column)
+            yield edge(column, "OBSERVES", stored.metric(finding))
 
 
-def _observed(stored: Snapshot, finding: Finding) -> Iterator[str]:
-    """The datasets whose column an alert is about."""
+def fields(stored: Snapshot, finding: Finding) -> Iterator[Edge]:
+    """The measured column as one of each dataset that was compared."""
     if finding.column:
-        yield from _named(stored, *_DATASETS)
+        for dataset in stored.datasets:
+            yield edge(dataset, "FIELD", urn.column(dataset, finding.column))
 
 
-def _named(stored: Snapshot, *keys: str) -> Iterator[str]:
-    return (uri for key in keys if (uri := stored.metadata.get(key)))
-
-
-def _edge(source: str, kind: EdgeKind, target: str) -> Edge:
+def edge(source: str, kind: EdgeKind, target: str) -> Edge:
+    """An edge of which a snapshot says so."""
     return Edge(source, kind, target, "recorded", _RULE)
-
-
-def _last(uri: str) -> str:
-    return uri.rstrip("/").rpartition("/")[2]

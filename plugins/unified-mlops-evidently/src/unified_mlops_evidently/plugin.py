@@ -79,8 +79,9 @@ class EvidentlyPlugin(MonitorHooks, LineageHooks, PluginHooks):
         """The reports of the projects of that name, whoever added them, oldest first."""
         found = (
             store.read(place)
-            for place in store.places(self._root)
-            if store.project_name(place.project) == monitor
+            for project in store.projects(self._root)
+            for place in store.places(project)
+            if store.project_name(project) == monitor
         )
         return [convert.report(item) for item in sorted(found, key=lambda s: (s.time, s.id))]
 

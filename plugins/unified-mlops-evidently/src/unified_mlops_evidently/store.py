@@ -10,14 +10,17 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from unified_mlops.errors import NotFoundError
-from unified_mlops_evidently import convert
+from unified_mlops_evidently import convert, copies
+
+VERSION = 2
+"""Of the form of a project's file, as Evidently 0.7 writes it."""
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -35,16 +38,59 @@ class Place:
         return self.file.parent.parent
 
 
-def places(root: Path) -> Iterator[Place]:
-    """Every snapshot of a workspace, oldest project and snapshot first."""
-    for metadata in sorted(root.glob("*/metadata.json")):
-        if not _ID.fullmatch(metadata.parent.name):
-            continue
-        renamed = metadata.stat().st_ctime_ns
-        for file in sorted(metadata.parent.glob("snapshots/*.json")):
-            if _ID.fullmatch(file.stem):
-                # the change time: a copied file keeps its modification time
-                yield Place(file, max(renamed, file.stat().st_ctime_ns))
+def projects(root: Path) -> list[Path]:
+    """The folders of a workspace's projects, oldest first; none where there is no workspace.
+
+    Raises:
+        BackendError: it is no folder, or the system does not let us read it.
+    """
+    try:
+        found = sorted(root.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise convert.unusable(root, error) from error
+    return [folder for folder in found if _ID.fullmatch(folder.name)]
+
+
+def places(project: Path) -> list[Place]:
+    """Every snapshot of a project, oldest first.
+
+    Raises:
+        BackendError: the system does not let us read it.
+    """
+    metadata = project / "metadata.json"
+    try:
+        if not metadata.exists():
+            return []
+        renamed, files = _changed(metadata), sorted((project / "snapshots").iterdir())
+        return [
+            Place(file, max(renamed, _changed(file), _changed(_links(file))))
+            for file in files
+            if file.suffix == ".json" and _ID.fullmatch(file.stem) and file.exists()
+        ]
+    except FileNotFoundError:  # a project without a run
+        return []
+    except OSError as error:
+        raise convert.unusable(project, error) from error
+
+
+def _changed(file: Path) -> int:
+    """When a file was changed, by the change time: a copied file keeps its modification time."""
+    try:
+        return file.stat().st_ctime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def _links(file: Path) -> Path:
+    """What says where the copies of a snapshot's data lie; it is written after the snapshot."""
+    return file.with_suffix(".links.json")
+
+
+def has_copies(root: Path) -> bool:
+    """Whether a workspace keeps copies of data."""
+    return any(root.glob("*/datasets/*"))
 
 
 def find(root: Path, snapshot: str) -> Place:
@@ -53,9 +99,10 @@ def find(root: Path, snapshot: str) -> Place:
     Raises:
         NotFoundError: the workspace does not have it.
     """
-    for place in places(root):
-        if place.file.stem == snapshot:
-            return place
+    for project in projects(root):
+        for place in places(project):
+            if place.file.stem == snapshot:
+                return place
     raise NotFoundError(f"no snapshot {snapshot!r} in {str(root)!r}", hint=f"ls {root}")
 
 
@@ -63,9 +110,13 @@ def project_name(project: Path) -> str:
     """The name of the project in a folder.
 
     Raises:
-        BackendError: its file is damaged.
+        BackendError: its file is damaged, or written by a newer Evidently.
     """
-    return str(_load(project / "metadata.json").get("name", project.name))
+    held = _load(project / "metadata.json")
+    version = str(held.get("version") or "1")
+    if not version.isdecimal() or int(version) > VERSION:
+        raise convert.foreign(project / "metadata.json")
+    return str(held.get("name", project.name))
 
 
 def read(place: Place) -> convert.Snapshot:
@@ -74,7 +125,9 @@ def read(place: Place) -> convert.Snapshot:
     Raises:
         BackendError: its file is damaged.
     """
-    return convert.snapshot(place.file, project_name(place.project), _load(place.file))
+    name, links = project_name(place.project), _links(place.file)
+    held = copies.of(place.project, _load(links)) if links.exists() else ()
+    return convert.snapshot(place.file, name, _load(place.file), held)
 
 
 def write(root: Path, monitor: str, snapshot: Any) -> convert.Snapshot:

@@ -1,129 +1,105 @@
 """Lineage as Feast's registry tells it: sources, views, services, and what was materialised.
 
-Only what a definition means is told: no times of change, which move at every `feast apply`.
+A view's name means one definition now and another later; definitions are never changed. Only what
+was not told before is told, so the cursor remembers what each name meant, and when we last looked.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from datetime import timezone
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from unified_mlops.lineage import urn
-from unified_mlops.records import Collection, Edge, Node, Observation, Scalar
-from unified_mlops_feast.convert import Names, View, request_columns, source_path
-from unified_mlops_feast.repo import Opened
+from unified_mlops.records import Alias, Collection, Observation
+from unified_mlops_feast.describe import materializations, meanings, things
+from unified_mlops_feast.meaning import Meaning
+from unified_mlops_feast.names import Names, digest
+from unified_mlops_feast.stored import Settings, read
+from unified_mlops_feast.timeline import history_of
 
 
-def collect(opened: Opened, cursor: str | None) -> Collection:
-    """What the registry says, or nothing where it says what it said at the cursor."""
-    names, registry = opened.names, opened.store.registry.proto()
-    found = [
-        Observation("project", (Node(names.root, "project", names.project),), ()),
-        *(_source(source, names) for source in _mine(registry.data_sources, names)),
-        *(_view(view, names) for view in opened.views.values()),
-        *(_service(m.spec, names) for m in registry.feature_services if _own(m.spec, names)),
-        *(item for view in opened.views.values() for item in _materializations(view, names)),
-    ]
-    found.sort(key=lambda observation: observation.key)
-    content = hashlib.sha256(repr((names, found)).encode()).hexdigest()
-    return Collection(() if content == cursor else tuple(found), content)
+@dataclass(frozen=True)
+class Memory:
+    """What the last look saw.
+
+    Args:
+        root: the project's URN; another registry begins anew.
+        stored: the digest of the registry and its settings.
+        looked: when it began.
+        meant: by scope and name, the thing that it meant.
+        told: digests of the observations.
+    """
+
+    root: str = ""
+    stored: str = ""
+    looked: float | None = None
+    meant: Mapping[str, str] = field(default_factory=dict)
+    told: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, cursor: str | None, root: str) -> Memory:
+        """The memory that a cursor holds, where it is of this registry's project."""
+        try:
+            held = json.loads(cursor or "null")
+        except ValueError:
+            held = None
+        if not isinstance(held, dict) or held.get("root") != root:
+            return cls()
+        return cls(**{**held, "told": frozenset(held["told"])})
+
+    def cursor(self) -> str:
+        """The memory as text."""
+        return json.dumps({**vars(self), "told": sorted(self.told)}, separators=(",", ":"))
 
 
-def _source(source: Any, names: Names) -> Observation:
-    nodes = [_source_node(source, names)]
-    columns = [source.timestamp_field, source.created_timestamp_column]
-    if source.HasField("request_data_options"):
-        columns = [column.name for column in request_columns(source)]
-    mapped = {new: old for old, new in source.field_mapping.items()}
-    edges: list[Edge] = []
-    for column in (mapped.get(name, name) for name in columns if name):
-        nodes.append(_column(nodes[0].uri, column))
-        edges.append(Edge(nodes[0].uri, "FIELD", nodes[-1].uri))
-    return Observation(f"dataSource/{source.name}", tuple(nodes), tuple(edges))
+def collect(settings: Settings, cursor: str | None) -> Collection:
+    """What the registry says that it did not say at the cursor.
 
-
-def _view(view: View, names: Names) -> Observation:
-    """A view, its columns, and where each comes from."""
-    uri = names.view(view.name)
-    nodes = [Node(uri, "feature_view", view.name, _attributes(view))]
-    nodes += [_column(uri, name) for name in (*view.keys, *view.features)]
-    edges = [Edge(uri, "FIELD", node.uri) for node in nodes[1:]]
-    if view.source is not None:
-        more = _source_edges(view, uri, names)
-        nodes += more[0]
-        edges += more[1]
-    edges += [Edge(names.view(parent), "DERIVES", uri) for parent in view.inputs]
-    for request in view.requests:
-        nodes.append(_source_node(request, names))
-        edges.append(Edge(nodes[-1].uri, "DERIVES", uri))
-    return Observation(f"featureView/{view.name}", tuple(nodes), tuple(edges))
-
-
-def _source_edges(view: View, uri: str, names: Names) -> tuple[list[Node], list[Edge]]:
-    """From the source's own columns, by their names before the field mapping."""
-    source = _source_node(view.source, names)
-    mapped = {new: old for old, new in view.source.field_mapping.items()}
-    nodes, edges = [source], [Edge(source.uri, "DERIVES", uri)]
-    computed = bool(view.inputs) or view.message.spec.HasField("feature_transformation")
-    for name in view.keys if computed else (*view.keys, *view.features):
-        column = _column(source.uri, mapped.get(name, name))
-        nodes.append(column)
-        edges.append(Edge(source.uri, "FIELD", column.uri))
-        edges.append(Edge(column.uri, "DERIVES", urn.column(uri, name)))
-    return nodes, edges
-
-
-def _service(spec: Any, names: Names) -> Observation:
-    uri = names.service(spec.name)
-    asked = {p.feature_view_name: [c.name for c in p.feature_columns] for p in spec.features}
-    features = ",".join(f"{view}:{name}" for view, columns in asked.items() for name in columns)
-    attributes = _given(features=features, description=spec.description)
-    edges = tuple(Edge(names.view(view), "DERIVES", uri) for view in sorted(asked))
-    node = Node(uri, "feature_service", spec.name, attributes)
-    return Observation(f"featureService/{spec.name}", (node,), edges)
-
-
-def _materializations(view: View, names: Names) -> Iterator[Observation]:
-    for interval in getattr(view.message.meta, "materialization_intervals", ()):
-        start, end = (
-            moment.ToDatetime(tzinfo=timezone.utc)
-            for moment in (interval.start_time, interval.end_time)
-        )
-        uri = names.materialization(view.name, start, end)
-        attributes = _given(start=start.isoformat(), end=end.isoformat())
-        node = Node(uri, "materialization", view.name, attributes)
-        edge = Edge(names.view(view.name), "INPUT", uri)
-        yield Observation(uri.removeprefix(f"{names.root}/"), (node,), (edge,))
-
-
-def _attributes(view: View) -> dict[str, Scalar]:
-    spec = view.message.spec
-    ttl = spec.ttl.ToSeconds() if hasattr(spec, "ttl") else 0
-    return _given(
-        entities=",".join(view.keys), ttl=ttl, description=spec.description, owner=spec.owner
+    Raises:
+        BackendError: the registry is locked, broken, out of reach or none.
+    """
+    root, looked = settings.names.root, time.time()
+    memory, stored, now = Memory.of(cursor, root), read(settings), time.time()
+    content = digest(stored.digest, dict(settings.offline))
+    if memory.stored == content:
+        return Collection((), replace(memory, looked=looked).cursor())
+    found, memory = _changes(stored.registry(settings), settings.names, memory, now)
+    return Collection(
+        tuple(found), replace(memory, root=root, stored=content, looked=looked).cursor()
     )
 
 
-def _source_node(source: Any, names: Names) -> Node:
-    uri = names.source(source)
-    name = uri.rstrip("/").rpartition("/")[2] if source_path(source) else source.name
-    return Node(uri, "dataset", name)
+def _changes(
+    registry: Any, names: Names, memory: Memory, now: float
+) -> tuple[list[Observation], Memory]:
+    history = history_of(registry, names)
+    meant = {meaning.key: meaning for meaning in meanings(history, names)}
+    found = [
+        *things(registry, history, names),
+        *materializations(history, names, memory.meant, memory.looked, now),
+    ]
+    told = {_digest(each): each for each in found}
+    new = [each for key, each in told.items() if key not in memory.told]
+    new += _meanings(meant, memory, now)
+    uris = {key: meaning.spans[-1].uri for key, meaning in meant.items()}
+    return sorted(new, key=lambda each: each.key), replace(memory, meant=uris, told=frozenset(told))
 
 
-def _column(dataset: str, name: str) -> Node:
-    return Node(urn.column(dataset, name), "column", name)
+def _meanings(meant: Mapping[str, Meaning], memory: Memory, now: float) -> Iterator[Observation]:
+    for key, meaning in meant.items():
+        aliases = meaning.aliases(memory.meant.get(key), memory.looked, now)
+        if aliases:
+            yield Observation(f"{key} means", aliases=aliases)
+    for key in memory.meant.keys() - meant.keys():
+        scope, _, name = key.partition(" ")
+        yield Observation(f"{key} means", aliases=(Alias(name, "", scope, now, memory.looked),))
 
 
-def _given(**attributes: Scalar) -> dict[str, Scalar]:
-    """Attributes that say something."""
-    return {name: value for name, value in attributes.items() if value}
-
-
-def _own(spec: Any, names: Names) -> bool:
-    return bool(spec.project == names.project)
-
-
-def _mine(messages: Iterable[Any], names: Names) -> list[Any]:
-    return [message for message in messages if _own(message, names)]
+def _digest(observation: Observation) -> str:
+    """Of what it says; a materialisation is told once, as what is known of it only fades."""
+    once = "/materialization/" in observation.key
+    said = observation.key if once else repr(observation)
+    return hashlib.sha256(said.encode()).hexdigest()[:12]

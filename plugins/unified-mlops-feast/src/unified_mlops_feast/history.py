@@ -17,7 +17,8 @@ from uuid import uuid4
 from unified_mlops.errors import ArgumentError, ArgumentTypeError
 from unified_mlops.lineage import urn
 from unified_mlops.records import DatasetRecord, Edge, FeatureViewRecord, Ref
-from unified_mlops_feast.convert import PLUGIN, View
+from unified_mlops_feast.convert import PLUGIN
+from unified_mlops_feast.definition import View
 from unified_mlops_feast.repo import Opened, Repo
 
 TIME = "event_timestamp"
@@ -46,7 +47,8 @@ def write_history(
     wanted = opened.resolve(features)
     frame = _checked(entities, wanted)
     table, joined, path = _table(frame), dict[str, Any](), destination.absolute()
-    sources = {f"{v.name}__{n}": (urn.column(opened.names.view(v.name), n),) for v, n in wanted}
+    live = {view.name: opened.names.view(view.name, view.version) for view, _ in wanted}
+    sources = {f"{v.name}__{n}": (urn.column(live[v.name], n),) for v, n in wanted}
     marked = getattr(entities, "attrs", {}).get(STAMP, {}).get("columns", {})
     origins = {name: tuple(marked.get(name, ())) for name in table.column_names}
     columns = origins | sources

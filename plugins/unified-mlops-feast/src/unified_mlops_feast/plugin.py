@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from unified_mlops.errors import ArgumentError, UnsupportedError
+from unified_mlops.errors import ArgumentError, NotFoundError, UnsupportedError
 from unified_mlops.hookspecs import FeatureHooks, LineageHooks, PluginHooks
 from unified_mlops.records import (
     UI,
@@ -136,10 +136,12 @@ class FeastPlugin(FeatureHooks, LineageHooks, PluginHooks):
         """Read the registry; nothing where there is none, or where it says what it said."""
         from unified_mlops_feast.collect import collect
 
-        if not self._repo.exists:
-            return Collection((), None)
         with translated(self._repo.path):
-            return collect(self._repo.open(fresh=True), cursor)
+            try:
+                settings = self._repo.settings_read()
+            except NotFoundError:
+                return Collection((), cursor)
+            return collect(settings, cursor)
 
     def mlops_check_plugin(self) -> Check:
         """Say which Feast this is, where the repo is, and what is wrong with the installation."""

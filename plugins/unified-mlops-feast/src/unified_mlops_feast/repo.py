@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import linecache
 import logging
 import os
 import re
@@ -18,8 +19,10 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from unified_mlops.errors import ArgumentError, NotFoundError, UnifiedMLOpsError
-from unified_mlops.lineage import urn
-from unified_mlops_feast.convert import Names, View, source_path, translated, views_of
+from unified_mlops_feast.convert import translated
+from unified_mlops_feast.definition import View, views_of
+from unified_mlops_feast.names import Names, source_path
+from unified_mlops_feast.stored import Settings, read_settings
 
 logger = logging.getLogger(__name__)
 
@@ -103,14 +106,18 @@ class Repo:
             self._opened = self._build()
             return self._opened
 
-    @property
-    def exists(self) -> bool:
-        """Whether there is a repo to which something was applied."""
-        try:
-            self.open()
-        except NotFoundError:
-            return False
-        return True
+    def settings_read(self) -> Settings:
+        """What the settings say of the registry.
+
+        Raises:
+            NotFoundError: there are none, or nothing was applied yet.
+        """
+        if not self.settings.exists():
+            raise self._missing()
+        settings = read_settings(self.path)
+        if settings.file and not settings.file.exists():
+            raise self._missing()
+        return settings
 
     def apply(self) -> None:
         """Do what `feast apply` does; a repo without settings is given the embedded defaults.
@@ -154,17 +161,11 @@ class Repo:
         partial.replace(self.settings)
 
     def _build(self) -> Opened:
-        if not self.settings.exists():
-            raise self._missing()
-        store = _store(self.path)
-        location = urn.canonical(store.config.registry.path, self.path)
-        scheme, _, rest = location.partition(":")
-        registry = urn.path_of(f"file:{rest}") if scheme in {"file", "sqlite"} else None
-        if registry and not registry.exists():
-            raise self._missing()
+        settings = self.settings_read()
+        store, registry = _store(self.path), settings.file
         signature = self._sign(registry)
-        names = Names.of(location, store.project, self.path)
-        views = views_of(store.registry.proto(), store.project)
+        names = settings.names
+        views = views_of(store.registry.proto(), names)
         return Opened(store, names, views, registry, signature)
 
     def _sign(self, registry: Path | None) -> tuple[Any, ...]:
@@ -191,6 +192,7 @@ def importable(repo: Path) -> Iterator[None]:
     kept = {name: sys.modules.pop(name) for name in _modules(ours)}
     flag = sys.dont_write_bytecode
     importlib.invalidate_caches()  # the files may be younger than what was last seen of them
+    linecache.checkcache()  # from where Feast takes the text of functions
     sys.path.insert(0, str(repo))
     try:
         yield

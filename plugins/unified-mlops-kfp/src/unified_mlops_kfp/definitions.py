@@ -248,7 +248,7 @@ class Join:
         self.nodes[node] = Node(node, "task", f"{scope.prefix}{name}")
         self.nodes[uri] = Node(uri, kind_of(title), clean(text).rstrip("/").rpartition("/")[2])
         self.edges[Edge(self._uri, "PARENT_OF", node, "derived", RULE)] = None
-        self.edges[Edge(node, "OUTPUT", uri, "derived", RULE)] = None
+        self.edges[Edge(uri, "INPUT", node, "derived", RULE)] = None  # it was there before
         return Found((uri,))
 
 

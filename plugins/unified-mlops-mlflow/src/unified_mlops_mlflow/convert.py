@@ -67,6 +67,16 @@ def model_uri(model_id: str) -> str:
     return f"mlflow:model/{model_id}"
 
 
+def trace_uri(trace_id: str) -> str:
+    """The URN of a trace."""
+    return f"mlflow:trace/{trace_id}"
+
+
+def instance_uri(instance: str) -> str:
+    """The URN of a store, which is the scope of its registry's names."""
+    return f"mlflow://{instance}"
+
+
 def experiment_uri(instance: str, experiment_id: str) -> str:
     """The URN of an experiment."""
     return f"mlflow://{instance}/experiment/{experiment_id}"
@@ -195,6 +205,20 @@ _OTHER_VERSION = {
     "out-of-date": ("was made by another version", "mlflow db upgrade <tracking_uri>"),
     "can't locate revision": ("was made by a newer MLflow", "pip install --upgrade mlflow"),
 }
+_CLOSED = ("does not let us in", "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
+_NO_STORE = {
+    "filesystem tracking backend": (
+        "is a file store, which this MLflow no longer reads",
+        "mlflow migrate-filestore --source <folder> --target sqlite:///mlflow.db",
+    ),
+    "failed with error code 404": (
+        "is no MLflow server: something else answers there",
+        "change tracking_uri in [plugins.mlflow]",
+    ),
+    "failed with error code 401": _CLOSED,
+    "failed with error code 403": _CLOSED,
+}
+"""What answers but is no store to read, by MLflow's words."""
 _ERRNOS = {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EIO, errno.EFBIG}
 _DRIVERS = ("sqlite3", "sqlalchemy", "psycopg", "pymysql", "requests", "urllib3", "alembic")
 _FILES = ("filelock", "shutil")
@@ -220,6 +244,9 @@ def native_errors(store: str) -> Iterator[None]:
 
 def _translated(error: Exception, store: str) -> UnifiedMLOpsError | None:
     text = str(error).strip().partition("\n")[0]
+    for words, (fact, hint) in _NO_STORE.items():
+        if words in text.lower():
+            return BackendError(f"{store!r} {fact}", hint=hint)
     match getattr(error, "error_code", None):
         case "RESOURCE_DOES_NOT_EXIST":
             return NotFoundError(f"mlflow cannot find it: {text}", hint=f"look into {store}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from unified_mlops.errors import LineageError
 from unified_mlops.lineage import urn
 from unified_mlops.records import DatasetRecord
+from unified_mlops_mlflow.context import CWD_TAG
 from unified_mlops_mlflow.convert import COLUMNS_TAG
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 URI_TAG = "unified_mlops.uri"
 """The true URI of an input: MLflow shows the first source that an equal frame ever came from."""
 CONTEXT_TAG = "mlflow.data.context"
+PHANTOM = "feast.get_historical_features"
+"""What Feast writes as the file that a frame came from: there is no such file."""
+WHOLE_FRAME = ""
+"""Stands among the columns of a dataset for what all of it was made by."""
 CHUNK = 5000
 """Characters per tag: MLflow 3 keeps 8,000 and older servers 5,000; the rest they cut silently."""
 WHOLE = 256 * 2**20
@@ -41,7 +46,10 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A dataset as a run read it; `uri` is None where it cannot be told."""
+    """A dataset as a run read it; `uri` is None where it cannot be told.
+
+    `retrieved` says that Feast logged it: it came from no file but from feature views.
+    """
 
     name: str
     digest: str
@@ -49,6 +57,7 @@ class Input:
     uri: str | None
     context: str
     columns: tuple[str, ...]
+    retrieved: bool
 
 
 def make_input(run: Run, dataset: DatasetRecord, context: str) -> DatasetInput | None:
@@ -118,22 +127,33 @@ def read_columns(run: Run, name: str, uri: str) -> dict[str, list[str]]:
 def read_inputs(run: Run) -> Iterator[Input]:
     """The datasets that a run read, whoever logged them."""
     for item in run.inputs.dataset_inputs if run.inputs else ():
+        base = folder(run) if item.dataset.source_type == "local" else None
         tags = {tag.key: tag.value for tag in item.tags}
         uri = tags.get(URI_TAG) or _source_uri(item.dataset)
+        retrieved = (uri or "").rpartition("/")[2] == PHANTOM
         yield Input(
             name=item.dataset.name,
             digest=item.dataset.digest,
             source_type=item.dataset.source_type,
-            uri=uri and canonical(uri),
+            uri=canonical(uri, base) if uri and not retrieved else None,
             context=tags.get(CONTEXT_TAG, ""),
             columns=_column_names(item.dataset.schema),
+            retrieved=retrieved,
         )
 
 
-def canonical(uri: str) -> str | None:
-    """The canonical form of a URI, or None where it is relative to nobody knows what."""
+def folder(run: Run) -> Path | None:
+    """The folder that a run's relative paths start from, where the run recorded it."""
+    recorded = Path(run.data.tags.get(CWD_TAG, ""))
+    return recorded if recorded.is_absolute() else None
+
+
+def canonical(uri: str, base: Path | None = None) -> str | None:
+    """The canonical form of a URI, or None where it cannot be told or is no URI at all."""
+    if "://" not in uri and urn.without_secrets(uri) != uri:  # such as `Server=h;Password=p`
+        return None
     try:
-        return urn.canonical(uri)
+        return urn.canonical(uri, base)
     except LineageError:
         return None
 

@@ -102,7 +102,7 @@ def load(client: MlflowClient, model: Ref) -> Any:
         name, _, number = model.id.rpartition("/")
         location = client.get_model_version_download_uri(name, number)
     try:
-        path = _download(client, location)
+        path = fetch(client, location)
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
@@ -146,14 +146,15 @@ def signature_columns(client: MlflowClient, location: str) -> tuple[str, ...]:
     from mlflow.models import Model
 
     try:
-        meta = Model.load(_download(client, f"{location.rstrip('/')}/MLmodel"))
+        meta = Model.load(fetch(client, f"{location.rstrip('/')}/MLmodel"))
     except (OSError, MlflowException):
         return ()
     inputs = meta.signature.inputs if meta.signature else None
     return tuple(map(str, inputs.input_names())) if inputs and inputs.has_input_names() else ()
 
 
-def _download(client: MlflowClient, location: str) -> str:
+def fetch(client: MlflowClient, location: str) -> str:
+    """The local path of an artifact, which is downloaded where it lies elsewhere."""
     from mlflow.artifacts import download_artifacts
 
     uri = client.tracking_uri

@@ -119,6 +119,11 @@ class MlflowPlugin(RunHooks, ModelHooks, LineageHooks, PluginHooks):
         with self._store.open() as client:
             client.log_artifact(run.ref.id, str(path), folder or None)
 
+    def mlops_export_run(self, run: RunRecord) -> Mapping[str, str]:
+        """Return the variables by which plain MLflow makes its runs children of a run."""
+        with self._store.open() as client:
+            return runs.variables(self._store, client.get_run(run.ref.id), run.experiment)
+
     # --- models ---
 
     def mlops_log_model(self, run: RunRecord, name: str, model: Any, example: Any) -> ModelRecord:
@@ -166,10 +171,7 @@ class MlflowPlugin(RunHooks, ModelHooks, LineageHooks, PluginHooks):
 
     def mlops_collect_lineage(self, cursor: str | None) -> Collection:
         """Read the store; one that is not there stays so."""
-        with self._store.open_existing() as client:
-            if client is None:
-                return Collection((), None)
-            return collect.collect(self._store, client, cursor)
+        return collect.collect(self._store, cursor)
 
     def mlops_check_plugin(self) -> Check:
         """Say where the store is and whether it can be read."""
@@ -192,6 +194,7 @@ class MlflowPlugin(RunHooks, ModelHooks, LineageHooks, PluginHooks):
             title="MLflow",
             command=(
                 *(sys.executable, "-m", "mlflow", "ui", "--workers", "1"),
+                *("--app-name", "unified_mlops"),  # with the lineage pages
                 *("--backend-store-uri", self._store.uri, *roots),
                 *("--host", "127.0.0.1", "--port", "{port}"),
             ),

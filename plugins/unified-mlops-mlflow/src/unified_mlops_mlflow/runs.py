@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from unified_mlops.errors import AlreadyExistsError, ArgumentError, ArgumentTypeError
 from unified_mlops.records import Metric, RunRecord, Scalar
@@ -32,6 +33,8 @@ BATCH = 100
 """Params or tags that MLflow takes at once."""
 PAGE = 1000
 """Runs that are read at once."""
+_TASK_TAGS = ("kfp.", "unified_mlops.parent_task")
+"""Tags that say which pipeline task a run is of."""
 
 
 def experiment_named(client: MlflowClient, name: str) -> Experiment:
@@ -121,6 +124,17 @@ def search(
             return
 
 
+def existing(client: MlflowClient, run_id: str) -> Iterator[Run]:
+    """The run of an id, if it has not been deleted for good."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+
+
 def records(client: MlflowClient, runs: Sequence[Run], name: str, store: Store) -> list[RunRecord]:
     """The records of runs of one experiment; parents are named, wherever they are."""
     names: dict[str, str] = {run.info.run_id: run.info.run_name for run in runs}
@@ -141,6 +155,50 @@ def _name_of(client: MlflowClient, run_id: str) -> str:
         return str(client.get_run(run_id).info.run_name)
     except MlflowException:  # deleted for good: its id is all there is
         return run_id
+
+
+def variables(store: Store, run: Run, experiment: str) -> dict[str, str]:
+    """The variables by which plain MLflow, in another process, makes its runs children of a run.
+
+    Of the variables of this process, those that would lead to another run or experiment are
+    replaced; tags that stand in `MLFLOW_RUN_CONTEXT` and are not about a pipeline stay.
+    """
+    tags = {key: text for key, text in run.data.tags.items() if key.startswith(_TASK_TAGS)}
+    others = {key: text for key, text in _context().items() if not key.startswith(_TASK_TAGS)}
+    context = {**others, **tags, PARENT_TAG: run.info.run_id}
+    others_say = {"MLFLOW_RUN_ID": "", "MLFLOW_EXPERIMENT_NAME": experiment}
+    return {
+        **{key: value for key, value in others_say.items() if key in os.environ},
+        **_address(store),
+        "MLFLOW_EXPERIMENT_ID": str(run.info.experiment_id),
+        "MLFLOW_RUN_CONTEXT": json.dumps(context),
+    }
+
+
+def _context() -> dict[str, str]:
+    """The tags that the user gives to the runs of this process."""
+    try:
+        found = json.loads(os.environ.get("MLFLOW_RUN_CONTEXT") or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _address(store: Store) -> dict[str, str]:
+    """Where the store is; the login of a server stands in variables of its own."""
+    scheme, _, rest = store.uri.partition("://")
+    if store.file:  # the other process may work in another folder
+        _, mark, options = rest.partition("?")
+        return {"MLFLOW_TRACKING_URI": f"{scheme}:///{store.file}{mark}{options}"}
+    login, at, place = rest.rpartition("@")
+    if not at or not scheme.startswith("http"):
+        return {"MLFLOW_TRACKING_URI": store.uri}
+    user, _, password = login.partition(":")
+    return {
+        "MLFLOW_TRACKING_URI": f"{scheme}://{place}",
+        "MLFLOW_TRACKING_USERNAME": unquote(user),
+        "MLFLOW_TRACKING_PASSWORD": unquote(password),
+    }
 
 
 def log_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from urllib.request import urlopen
 
 from unified_mlops.errors import BackendError, NotFoundError
 from unified_mlops.lineage import urn
+from unified_mlops_mlflow import schema
 from unified_mlops_mlflow.convert import native_errors
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ WAIT = 30.0
 """Seconds to wait for another process that is creating the database or a run."""
 GLANCE = 5.0
 """Seconds to wait where the database is only looked at: in WAL mode readers never wait."""
+
+_FILE = re.compile(r"sqlite(?:\+\w+)?:///([^?]+)")
+_SERVER = re.compile(r"(postgresql|mysql|mssql)[+:]")
 
 _global_uri = threading.RLock()
 
@@ -46,13 +51,14 @@ class Store:
         self._client: MlflowClient | None = None
         self._instance = ""
         self._pid = 0
+        self._is_wal = False
+        self.memory: dict[tuple[str, str], tuple[int, float]] = {}
 
     @property
     def file(self) -> Path | None:
         """The database file, where the store is one."""
-        if not self.uri.startswith(SQLITE):
-            return None
-        return Path(self.uri.removeprefix(SQLITE).partition("?")[0]).absolute()
+        found = _FILE.match(self.uri)
+        return Path(found[1]).absolute() if found else None
 
     @property
     def location(self) -> str:
@@ -61,13 +67,20 @@ class Store:
 
     def exists(self) -> bool:
         """Whether there is a store to read; a server is taken to be one."""
-        return self.file is None or (self.file.is_file() and bool(_tables(self.file)))
+        if self.file:
+            return self.file.is_file() and bool(schema.of_file(self.file, GLANCE)[0])
+        if _SERVER.match(self.uri):
+            return bool(schema.of_server(self.uri)[0])
+        folder = urn.path_of(self.location) if self.location.startswith("file://") else None
+        return folder is None or folder.is_dir()
 
     @contextmanager
     def open(self) -> Iterator[MlflowClient]:
         """The client of this process; errors of MLflow and of its database leave as ours."""
         with native_errors(self.location):
-            yield self._connect()
+            client = self._connect()
+            self._write_ahead()
+            yield client
 
     @contextmanager
     def read(self) -> Iterator[MlflowClient]:
@@ -133,22 +146,39 @@ class Store:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with self.exclusive():
                 self._prepare(self.file)
-        elif self.uri.startswith("http"):
-            self._ping()
+        elif _SERVER.match(self.uri):
+            tables, revision = schema.of_server(self.uri)
+            if tables:
+                schema.check(tables, revision, self.location, "<tracking_uri>")
+        self.ping()
         from mlflow import MlflowClient
 
         return MlflowClient(self.uri, self.uri)
 
     def _prepare(self, file: Path) -> None:
-        """See that the database is there, whole and in WAL mode."""
-        if not (file.is_file() and _tables(file)):
+        """See that the database is there, whole and of this version."""
+        tables, revision = schema.of_file(file, WAIT) if file.is_file() else (set(), "")
+        if tables:
+            schema.check(tables, revision, self.location, f"{SQLITE}{file}")
+        else:
             _create(file, self.artifact_root or str(file.parent / "artifacts"))
-        with closing(sqlite3.connect(file, timeout=WAIT)) as database:
-            database.execute("PRAGMA journal_mode=WAL")
         _quieten()
 
-    def _ping(self) -> None:
-        """Ask once: MLflow's own client would retry for minutes."""
+    def _write_ahead(self) -> None:
+        """Let readers and a writer of the database not wait for each other."""
+        if self.file and not self._is_wal:
+            with closing(sqlite3.connect(self.file, timeout=WAIT)) as database:
+                database.execute("PRAGMA journal_mode=WAL")
+            self._is_wal = True
+
+    def ping(self) -> None:
+        """Ask a server once whether it is there: MLflow's own client would retry for minutes.
+
+        Raises:
+            BackendError: nobody answers.
+        """
+        if not self.uri.startswith("http"):
+            return
         try:
             urlopen(f"{self.uri.rstrip('/')}/health", timeout=5).close()
         except HTTPError:
@@ -158,14 +188,6 @@ class Store:
                 f"no MLflow server answers at {self.location!r}",
                 hint="start it, or change tracking_uri in [plugins.mlflow]",
             ) from error
-
-
-def _tables(file: Path) -> int:
-    """How many tables a database file has; reading them tells a broken file at once."""
-    uri = f"{file.as_uri()}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True, timeout=GLANCE)) as database:
-        count: int = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    return count
 
 
 def _create(file: Path, artifact_root: str) -> None:

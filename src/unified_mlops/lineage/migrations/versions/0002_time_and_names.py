@@ -71,6 +71,9 @@ def _create_edges() -> None:
     )
     reverse = ["target", "kind", "source", "since", "until", "level"]
     op.create_index("edge_by_target", "edge", reverse)
+    if op.get_bind().dialect.name == "postgresql":
+        op.create_index("edge_by_source", "edge", ["source", "kind", "target", "level", "until"])
+        op.create_index("node_uri", "node", ["id"], postgresql_include=["uri"])
     op.create_table(
         "evidence",
         *_ends(),
