@@ -141,6 +141,17 @@ class RunHooks:
         :param folder: where it stands among the run's artifacts; empty for the top.
         """
 
+    @hookspec
+    @lineage.none("a way in for the tool's own library; what that logs is the tool's record")
+    def mlops_export_run(self, run: RunRecord) -> Mapping[str, str]:
+        """Return the variables by which the tool's own library logs below a run.
+
+        They are for another process, in which nothing of ours needs to be imported.
+
+        :param run: the run.
+        """
+        raise NotImplementedError
+
 
 class ModelHooks:
     """Models and the registry of their versions."""
@@ -461,6 +472,7 @@ class JobHooks:
         trials: Sequence[Mapping[str, Scalar]],
         parallel: int,
         report: Callable[[Trial], None],
+        environment: Mapping[str, str],
     ) -> TuningRecord:
         """Call an objective once for each set of parameters, several at a time.
 
@@ -469,6 +481,7 @@ class JobHooks:
         :param trials: the sets of parameters.
         :param parallel: how many trials run at once.
         :param report: called here with each trial as it ends.
+        :param environment: variables to add while the objective runs.
         """
         raise NotImplementedError
 

@@ -99,6 +99,31 @@ def test_siblings_do_not_leak_in_through_a_parent(lineage: Lineage) -> None:
     assert "older" not in lineage.upstream("prediction").nodes
 
 
+def test_an_old_definition_does_not_come_from_what_the_new_one_comes_from(tmp_path: Path) -> None:
+    lineage = Lineage(tmp_path / "v.db", lambda cursors: Told())
+    edges = [
+        Edge("f1", "DERIVES", "a@1"),
+        Edge("f2", "DERIVES", "a@2"),
+        Edge("a", "VERSION_OF", "a@1"),
+        Edge("a", "VERSION_OF", "a@2"),
+        Edge("a@1", "DERIVES", "a", until=5.0),
+        Edge("a@2", "DERIVES", "a", since=5.0),
+        Edge("project", "PARENT_OF", "a"),
+    ]
+    lineage.store.add("test", [Observation("k", edges=tuple(edges))])
+    assert set(lineage.upstream("a@1").nodes) == {"a@1", "f1", "a", "project"}
+    assert set(lineage.upstream("a").nodes) == {"a", "a@2", "f2", "project"}
+    assert {step.there for step in lineage.upstream("a@1").next("a")} == {"project"}
+    assert "a@1" in lineage.upstream("a", as_of=at(3)).nodes
+
+
+def test_a_report_on_a_column_does_not_hide_what_depends_on_its_model(lineage: Lineage) -> None:
+    watched = Edge("model#temp", "OBSERVES", "another alert")
+    lineage.store.add("monitor", [Observation("r", edges=(watched,))])
+    met = lineage.impact(f"{SOURCE}#temp").nodes
+    assert {"another alert", "model", "version", "prediction"} <= set(met)
+
+
 def test_the_table_plane_never_crosses_field(lineage: Lineage) -> None:
     assert not any("#" in uri for uri in lineage.downstream(SOURCE).nodes)
 

@@ -104,8 +104,10 @@ def test_a_live_name_is_made_of_what_it_stood_for_while_it_did(tmp_path: Path) -
         Observation("2", aliases=(Alias(live, f"{live}@2", since=30, after=20),)),
     ])  # fmt: skip
     assert set(store.edges()) == {
-        Edge(f"{live}@1", "DERIVES", live, "derived", since=10, until=30),
-        Edge(f"{live}@2", "DERIVES", live, "derived", since=20),
+        Edge(f"{live}@1", "DERIVES", live, "derived", since=10, until=20),
+        Edge(f"{live}@1", "DERIVES", live, "inferred", since=20, until=30),
+        Edge(f"{live}@2", "DERIVES", live, "inferred", since=20, until=30),
+        Edge(f"{live}@2", "DERIVES", live, "derived", since=30),
     }
     before = graph(store)
     store.rebuild()

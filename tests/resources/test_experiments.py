@@ -127,6 +127,43 @@ def test_a_dataset_that_a_run_read_is_its_input_in_the_graph(session: Session) -
     assert [node.kind for node in run.lineage().of_kind("dataset")] == ["dataset"]
 
 
+def test_a_run_carries_its_lineage_page_and_a_tag_that_leads_to_it(session: Session) -> None:
+    pd.DataFrame({"x": [1]}).to_parquet("train.parquet")
+    with umlops.start_run("r") as run:
+        run.log_input(umlops.Dataset("train.parquet"))
+        run.log_lineage()
+    tags = umlops.ExperimentRun("r").record.tags
+    assert tags["unified_mlops.lineage"] == f"/lineage/{run.record.ref.id}"
+
+
+def test_a_context_tells_what_belongs_to_it(session: Session) -> None:
+    pd.DataFrame({"x": [1]}).to_parquet("train.parquet")
+    with umlops.start_run("r") as run:
+        run.log_input(umlops.Dataset("train.parquet"))
+    found = run.query_lineage_subgraph()
+    assert [node.kind for node in found.artifacts] == ["dataset"]
+    assert [node.uri for node in found.executions] == [run.uri]
+    assert [edge.kind for edge in found.events] == ["INPUT"]
+
+
 def test_an_artifact_that_is_not_there_is_refused() -> None:
     with umlops.start_run("r") as run, pytest.raises(NotFoundError, match="no file 'nope.txt'"):
         run.log_artifact("nope.txt")
+
+
+def test_a_run_tells_the_variables_by_which_other_processes_log_below_it() -> None:
+    run = umlops.start_run("r")
+    assert run.native_env() == {"MEMORY_RUN": run.uri}
+
+
+def test_a_tool_that_has_no_such_variables_is_no_error(tmp_path: Any) -> None:
+    from unified_mlops.config import Config
+    from unified_mlops.hookspecs import RunHooks
+    from unified_mlops.testing import MemoryPlugin
+
+    class Silent(MemoryPlugin):
+        mlops_export_run = RunHooks.mlops_export_run
+
+    config = Config(workspace=tmp_path, experiment="e")
+    session = Session(config, plugins={"memory": Silent})
+    assert umlops.start_run("r", session=session).native_env() == {}

@@ -8,9 +8,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.lineage.graphs import graph
 
 from unified_mlops.config import Config
 from unified_mlops.lineage.store import Store
@@ -101,6 +101,7 @@ def test_the_lineage_page_stands_on_the_champions_run_in_mlflow(flights: Path) -
     client = MlflowClient(f"sqlite:///{flights}/mlflow/mlflow.db")
     run_id = client.get_model_version_by_alias(NAME, "default").run_id
     assert "lineage.html" in [item.path for item in client.list_artifacts(run_id)]
+    assert client.get_run(run_id).data.tags["unified_mlops.lineage"] == f"/lineage/{run_id}"
 
 
 def test_tensorboard_alone_reads_the_same_metrics(flights: Path, session: Session) -> None:
@@ -168,8 +169,10 @@ def test_collecting_anew_gives_back_all_but_what_was_only_declared(
         shutil.rmtree(flights, ignore_errors=True)
         moved.rename(flights)
     lost = [edge for edge in whole.edges() if (edge.source, edge.kind, edge.target) not in edges]
+    evidence = whole.evidence(lost)
     for edge in lost:
-        assert {item["collector"] for item in whole.evidence(edge)} == {"session"}, edge
+        said = evidence[edge.source, edge.kind, edge.target]
+        assert {item.collector for item in said} == {"session"}, edge
     assert edges <= pairs(whole)
     assert {node.kind for uri, node in whole.nodes().items() if uri not in nodes} <= {
         "dataset",
@@ -206,12 +209,6 @@ def test_the_commands_of_the_tutorial_run_in_its_folder(flights: Path) -> None:
     assert len(asked) == 2
     for words in asked:
         assert "departure-delay" in run(flights, str(BIN / "umlops"), *words)
-
-
-def graph(store: Store) -> tuple[Any, Any]:
-    nodes = sorted(store.nodes().items(), key=lambda item: item[0])
-    edges = sorted(store.edges(), key=repr)
-    return nodes, [(edge, store.evidence(edge)) for edge in edges]
 
 
 def pairs(store: Store) -> set[tuple[str, str, str]]:

@@ -94,6 +94,15 @@ class TestHasADefault(Conformance):
     plugin_class = HasADefault
 
 
+class CallsEveryRunTheSame(MemoryRuns):
+    def mlops_export_run(self, run: RunRecord) -> Mapping[str, str]:
+        return {"MEMORY_RUN": run.name[:0]}
+
+
+class TestCallsEveryRunTheSame(Conformance):
+    plugin_class = CallsEveryRunTheSame
+
+
 # --- models ---
 
 

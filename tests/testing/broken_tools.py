@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from unified_mlops.records import (
     DatasetRecord,
     Deployment,
+    Edge,
     EndpointRecord,
     FeatureViewRecord,
     Record,
@@ -93,14 +94,28 @@ class TestReordersOnline(Features):
 
 class TakesAnySplit(MemoryEndpoints):
     def _route(
-        self, old: EndpointRecord, deployments: Sequence[Deployment], split: Mapping[str, int]
+        self,
+        old: EndpointRecord,
+        deployments: Sequence[Deployment],
+        split: Mapping[str, int],
+        edges: tuple[Edge, ...],
     ) -> EndpointRecord:
         shared = tuple(replace(held, traffic=split.get(held.id, 0)) for held in deployments)
-        return self._keep(replace(old, deployments=shared), old.name)
+        return self._keep(replace(old, deployments=shared, edges=edges), old.name)
 
 
 class TestTakesAnySplit(Conformance):
     plugin_class = TakesAnySplit
+
+
+class KeepsNoTimes(MemoryEndpoints):
+    def _keep(self, record: Any, name: str, edges: Iterable[Edge] = ()) -> Any:
+        timeless = tuple(replace(edge, since=None, until=None) for edge in record.edges)
+        return super()._keep(replace(record, edges=timeless), name, edges)
+
+
+class TestKeepsNoTimes(Conformance):
+    plugin_class = KeepsNoTimes
 
 
 # --- monitors ---
@@ -156,17 +171,35 @@ class StopsAtAFailedTrial(MemoryJobs):
         trials: Sequence[Mapping[str, Scalar]],
         parallel: int,
         report: Callable[[Trial], None],
+        environment: Mapping[str, str],
     ) -> TuningRecord:
         def stop(trial: Trial) -> None:
             report(trial)
             if trial.state == "FAILED":
                 raise RuntimeError(trial.error)
 
-        return super().mlops_run_tuning(address, objective, trials, parallel, stop)
+        return super().mlops_run_tuning(address, objective, trials, parallel, stop, environment)
 
 
 class TestStopsAtAFailedTrial(Conformance):
     plugin_class = StopsAtAFailedTrial
+
+
+class ForgetsTheVariables(MemoryJobs):
+    def mlops_run_tuning(
+        self,
+        address: str | None,
+        objective: Objective,
+        trials: Sequence[Mapping[str, Scalar]],
+        parallel: int,
+        report: Callable[[Trial], None],
+        environment: Mapping[str, str],
+    ) -> TuningRecord:
+        return super().mlops_run_tuning(address, objective, trials, parallel, report, {})
+
+
+class TestForgetsTheVariables(Conformance):
+    plugin_class = ForgetsTheVariables
 
 
 class AnswersForAnother(MemoryMonitors, MemoryLineage):

@@ -36,6 +36,7 @@ FAILS: dict[str, set[str]] = {
     },
     "TestHalfWrites": {"test_log_metrics__writes_all_or_none"},
     "TestKeepsOnlyTheLastStep": {"test_log_metrics__keeps_every_step"},
+    "TestCallsEveryRunTheSame": {"test_export_run__tells_each_run_by_variables_of_its_own"},
     "TestHasADefault": {"test_plugin__fits_the_contract"},
     "TestNeverMovesAnAlias": {"test_update_model__moves_an_alias_and_leaves_the_others"},
     "TestLosesDuplicates": {
@@ -48,6 +49,10 @@ FAILS: dict[str, set[str]] = {
         "test_deploy_model__refuses_a_split_that_is_none_and_changes_nothing",
         "test_undeploy_model__refuses_a_split_of_90_and_changes_nothing",
     },
+    "TestKeepsNoTimes": {
+        "test_deploy_model__says_since_when_the_model_is_on_the_endpoint",
+        "test_undeploy_model__says_until_when_the_model_was_on_the_endpoint",
+    },
     "TestIgnoresZero": {"test_run_monitor__honours_a_threshold_of_zero"},
     "TestSpellsUrnsItsOwnWay": {
         "test_run_monitor__scores_identical_data_with_zero",
@@ -59,6 +64,7 @@ FAILS: dict[str, set[str]] = {
         "test_run_task__takes_the_exit_code",
     },
     "TestStopsAtAFailedTrial": {"test_run_tuning__goes_on_after_a_trial_that_fails"},
+    "TestForgetsTheVariables": {"test_run_tuning__adds_the_variables_while_the_objective_runs"},
     "TestAnswersForAnother": {
         "test_list_reports__returns_the_oldest_first",
         "test_list_reports__returns_scores_and_alerts_as_they_were",

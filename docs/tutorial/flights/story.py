@@ -209,8 +209,9 @@ def explain(prediction: str, report: umlops.MonitoringReport, champion: umlops.M
     ]
     page = HERE / "lineage.html"
     page.write_text(render.html(sections, f"{NAME}: lineage"))
-    run = graph.upstream(champion.uri).of_kind("run")[0]
-    umlops.ExperimentRun(run.name).log_artifact(page)
+    run = umlops.ExperimentRun(graph.upstream(champion.uri).of_kind("run")[0].name)
+    run.log_artifact(page, "story")
+    run.log_lineage()
     return page
 
 

@@ -154,7 +154,7 @@ def test_a_run_gives_its_tasks_and_what_its_definition_says_of_them(store, spec,
         (run, "PARENT_OF", f"{run}/importer", "derived"),
         (f"{run}/make", "OUTPUT", made, "derived"),
         (made, "INPUT", f"{run}/train", "derived"),
-        (f"{run}/importer", "OUTPUT", imported, "derived"),
+        (imported, "INPUT", f"{run}/importer", "derived"),
         (imported, "INPUT", f"{run}/train", "derived"),
     }
     attributes = {"state": "SUCCEEDED", "n": 1, "password": "***"}

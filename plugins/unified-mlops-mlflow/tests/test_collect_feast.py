@@ -66,9 +66,9 @@ def test_references_are_claims_on_views_as_of_the_retrieval(make, seen):
     run_id = make(["weather:wind", "carrier:delay"], times=(77,), feature_service="guessed")
     claims = seen(run_id).claims
     at = {"thing": run_uri(run_id), "at": 77.0}
-    assert Claim("feast:weather", "INPUT", rule="feast-references", **at) in claims
-    assert Claim("feast:carrier", "INPUT", rule="feast-references", **at) in claims
-    assert Claim("feast-service:guessed", "INPUT", rule="feast-service-tag", **at) in claims
+    assert Claim("feast:flights/weather", "INPUT", rule="feast-references", **at) in claims
+    assert Claim("feast:flights/carrier", "INPUT", rule="feast-references", **at) in claims
+    assert Claim("feast-service:flights/guessed", "INPUT", rule="feast-service-tag", **at) in claims
     features = urn.feature_set(["carrier:delay", "weather:wind"])
     assert Claim(features, "INPUT", rule="service-by-features", **at) in claims
     assert seen(run_id).unresolved == ()
@@ -76,13 +76,13 @@ def test_references_are_claims_on_views_as_of_the_retrieval(make, seen):
 
 def test_an_online_read_also_claims_the_materialisation(make, seen):
     told = seen(make(["weather:wind"], retrieval_type="online"))
-    assert names(told, "materialisation-window") == ["feast-online:weather"]
+    assert names(told, "materialisation-window") == ["feast-online:flights/weather"]
 
 
 def test_a_cut_list_loses_its_half_reference_and_its_service_and_says_so(make, seen):
     run_id = make(["weather:wind", "weather:temperature"], cut=20, entity="")
     told = seen(run_id)
-    assert names(told, "feast-references") == ["feast:weather"]
+    assert names(told, "feast-references") == ["feast:flights/weather"]
     assert names(told, "service-by-features") == []
     assert "1 of 2 feature references" in told.unresolved[0]
 
@@ -116,7 +116,7 @@ def test_overwritten_references_are_said_and_those_kept_with_the_model_are_read(
     client.log_artifact(run_id, str(tmp_path / "feast_features.json"))
     told = seen(run_id)
     at = {claim.name: claim.at for claim in told.claims if claim.rule == "feast-references"}
-    assert at == {"feast:carrier": 10.0, "feast:weather": 20.0}
+    assert at == {"feast:flights/carrier": 10.0, "feast:flights/weather": 20.0}
     assert "the last of 2 retrievals" in told.unresolved[0]
 
 
@@ -133,8 +133,8 @@ def test_features_are_claimed_for_the_columns_of_the_model(plugin, make, seen, c
     model = plugin.mlops_log_model(record, "m", LinearRegression().fit(frame, [1, 2]), frame)
     found = {c.thing: (c.name, c.field) for c in seen(run_id).claims if c.kind == "DERIVES"}
     assert found == {
-        f"{model.ref.uri}#wind": ("feast:weather", "wind"),
-        f"{model.ref.uri}#a__twin": ("feast:a", "twin"),
+        f"{model.ref.uri}#wind": ("feast:flights/weather", "wind"),
+        f"{model.ref.uri}#a__twin": ("feast:flights/a", "twin"),
     }
 
 

@@ -135,12 +135,11 @@ def test_mlflows_global_tracking_uri_is_left_alone(plugin, run, tmp_path, monkey
     from sklearn.dummy import DummyRegressor
 
     monkeypatch.chdir(tmp_path)
-    before = mlflow.get_tracking_uri()
+    before = mlflow.get_tracking_uri(), os.environ.get("MLFLOW_TRACKING_URI")
     model = plugin.mlops_log_model(run, "m", DummyRegressor().fit([[1]], [1]), [[1]])
     version = plugin.mlops_register_model(model, f"frei-{run.ref.id}", {})
     plugin.mlops_load_model(version.ref)
-    assert mlflow.get_tracking_uri() == before
-    assert "MLFLOW_TRACKING_URI" not in os.environ
+    assert (mlflow.get_tracking_uri(), os.environ.get("MLFLOW_TRACKING_URI")) == before
     assert list(tmp_path.iterdir()) == []
 
 

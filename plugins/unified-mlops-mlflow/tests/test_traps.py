@@ -111,8 +111,8 @@ def test_trap_03_04_the_phantom_file_of_feast_is_joined_with_the_views_it_came_f
     assert "get_historical_features" not in repr(seen)
     assert {node.kind for node in seen.nodes} == {"run"}
     claims = {claim.name: claim for claim in seen.claims}
-    assert claims.keys() == {"feast:weather", urn.feature_set(references)}
-    assert run.info.start_time / 1000 <= claims["feast:weather"].at <= time.time()
+    assert claims.keys() == {"feast:flights/weather", urn.feature_set(references)}
+    assert run.info.start_time / 1000 <= claims["feast:flights/weather"].at <= time.time()
     assert "the last of 2 retrievals" in "".join(seen.unresolved)
 
 

@@ -80,7 +80,12 @@ def detached(monkeypatch):
 def test_without_an_address_it_says_how_to_get_one(plugin, detached):
     with pytest.raises(UnsupportedError, match=r"RayCluster\.create\(\)"):
         plugin.mlops_run_tuning(
-            address=None, objective=dict, trials=[{"x": 1}], parallel=1, report=print
+            address=None,
+            objective=dict,
+            trials=[{"x": 1}],
+            parallel=1,
+            report=print,
+            environment={},
         )
 
 
@@ -88,7 +93,12 @@ def test_an_address_where_nothing_answers_is_known_at_once(plugin, detached):
     begin = time.monotonic()
     with pytest.raises(BackendError, match="no Ray cluster answers"):
         plugin.mlops_run_tuning(
-            address="127.0.0.1:1", objective=dict, trials=[{"x": 1}], parallel=1, report=print
+            address="127.0.0.1:1",
+            objective=dict,
+            trials=[{"x": 1}],
+            parallel=1,
+            report=print,
+            environment={},
         )
     assert time.monotonic() - begin < 3
 
@@ -96,7 +106,12 @@ def test_an_address_where_nothing_answers_is_known_at_once(plugin, detached):
 def test_a_second_cluster_is_refused_while_attached_to_one(plugin, started):
     with pytest.raises(UnsupportedError, match="no second cluster"):
         plugin.mlops_run_tuning(
-            address="127.0.0.1:1", objective=dict, trials=[{"x": 1}], parallel=1, report=print
+            address="127.0.0.1:1",
+            objective=dict,
+            trials=[{"x": 1}],
+            parallel=1,
+            report=print,
+            environment={},
         )
 
 

@@ -1,5 +1,7 @@
 import json
+import re
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -16,7 +18,8 @@ from unified_mlops.errors import (
     BackendError,
     NotFoundError,
 )
-from unified_mlops.records import Edge, ModelVersionRecord, Ref
+from unified_mlops.records import Alias, Claim, Edge, ModelVersionRecord, Ref
+from unified_mlops_ray import deployments
 from unified_mlops_ray.plugin import RayPlugin
 
 
@@ -49,8 +52,22 @@ def endpoint(plugin):
 def test_another_session_finds_what_is_deployed_with_its_whole_ref(endpoint, tmp_path):
     (found,) = RayPlugin(tmp_path / "workspace").mlops_list_endpoints()
     assert found == endpoint
-    assert found.ref == Ref("ray", "endpoint", "delay", "ray://local/serve/delay")
+    scope = deployments.scope(tmp_path / "workspace" / "endpoints")
+    assert found.ref == Ref("ray", "endpoint", "delay", f"{scope}/serve/delay")
     assert [deployed.model for deployed in found.deployments] == [version(1).ref, version(2).ref]
+
+
+def test_endpoints_of_one_name_in_two_workspaces_are_two_and_in_one_by_a_link_one(tmp_path):
+    def uri(workspace, **settings):
+        return RayPlugin(workspace, **settings).mlops_create_endpoint(name="delay").ref.uri
+
+    one, two = uri(tmp_path / "one"), uri(tmp_path / "two")
+    assert one != two
+    assert re.fullmatch(r"ray://local-[0-9a-f]{12}/serve/delay", one)
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    (linked,) = RayPlugin(tmp_path / "link").mlops_list_endpoints()
+    shared = RayPlugin(tmp_path / "three", endpoints=str(tmp_path / "one" / "endpoints"))
+    assert linked.ref.uri == shared.mlops_list_endpoints()[0].ref.uri == one
 
 
 def test_an_id_is_never_given_twice(plugin, endpoint):
@@ -201,10 +218,38 @@ def test_its_native_form_is_its_file(plugin, endpoint):
     assert [item["model_version"] for item in native["deployments"]] == ["1", "2"]
 
 
+def test_a_model_on_an_endpoint_is_so_from_deploying_to_undeploying(plugin, endpoint):
+    begin = [item["since"] for item in plugin.mlops_get_native(ref=endpoint.ref)["deployments"]]
+    before = time.time()
+    left = plugin.mlops_undeploy_model(endpoint=endpoint, deployment="1", split={"2": 100})
+    again = plugin.mlops_deploy_model(endpoint=left, model=version(1), split={"2": 0, "0": 100})
+    history = plugin.mlops_get_native(ref=endpoint.ref)["history"]
+    end = history[0]["until"]
+    assert begin[0] < begin[1] < before <= end <= time.time()
+    since = plugin.mlops_get_native(ref=endpoint.ref)["deployments"][1]["since"]
+
+    def on_it(model, since, until=None, level="declared"):
+        source, target = version(model).ref.uri, endpoint.ref.uri
+        return Edge(source, "DERIVES", target, level, "ray.endpoint", since, until)
+
+    assert endpoint.edges == (on_it(1, begin[0]), on_it(2, begin[1]))
+    assert left.edges == (on_it(1, begin[0], end), on_it(2, begin[1]))
+    assert again.edges == (on_it(1, begin[0], end), on_it(2, begin[1]), on_it(1, since))
+    (seen,) = plugin.mlops_collect_lineage(cursor=None).observations
+    assert seen.edges == tuple(replace(edge, level="recorded") for edge in again.edges)
+    assert seen.time >= since
+    assert {node.uri for node in seen.nodes} == {
+        endpoint.ref.uri,
+        version(1).ref.uri,
+        version(2).ref.uri,
+    }
+
+
 def test_collecting_finds_deployments_and_predictions_and_goes_on(plugin, endpoint):
     def predict():
         return plugin.mlops_predict(endpoint=endpoint, instances=[{"x": 0}], load=load)
 
+    before = time.time()
     first = predict()
     found = plugin.mlops_collect_lineage(cursor=None)
     deployed, asked = found.observations
@@ -213,13 +258,40 @@ def test_collecting_finds_deployments_and_predictions_and_goes_on(plugin, endpoi
         (version(2).ref.uri, endpoint.ref.uri),
     ]
     assert [(edge.source, edge.kind, edge.target) for edge in asked.edges] == [
-        (first.deployment.model.uri, "DERIVES", first.ref.uri),
-        (first.deployment.model.uri, "DERIVES", endpoint.ref.uri),
+        (first.deployment.model.uri, "DERIVES", first.ref.uri)  # the one that answered, only
     ]
-    assert asked.nodes[0].attributes["endpoint"] == endpoint.ref.uri
+    (node,) = asked.nodes
+    assert node.attributes["endpoint"] == endpoint.ref.uri
+    assert before <= node.time <= time.time()
+    assert asked.aliases == (Alias(f"request:{first.ref.id}", first.ref.uri),)
     second = predict()
     found = plugin.mlops_collect_lineage(cursor=found.cursor)
     assert [item.key for item in found.observations] == [second.ref.uri]
+    assert plugin.mlops_collect_lineage(cursor=found.cursor).observations == []
+
+
+def test_a_call_that_names_its_model_by_text_claims_what_it_meant_then(plugin, endpoint):
+    call = {"id": "7", "time": "2026-01-01T00:00:00+00:00", "deployment": "1", "instances": [{}]}
+    log = plugin._endpoints.requests("delay")
+    log.parent.mkdir()
+    log.write_text(json.dumps({**call, "model": "models:/delay@prod", "request": "r-1"}) + "\n")
+    (_, asked) = plugin.mlops_collect_lineage(cursor=None).observations
+    claim = Claim("models:/delay@prod", "DERIVES", "prediction:7", "model-text", at=1767225600.0)
+    assert (asked.edges, asked.claims) == ((), (claim,))
+    assert [alias.name for alias in asked.aliases] == ["request:7", "request:r-1"]
+
+
+def test_an_endpoint_that_is_broken_is_named_and_hides_no_other(plugin, endpoint, caplog):
+    path = plugin._endpoints.folder / "broken.yaml"
+    path.write_text("deployments: [")
+    first = plugin.mlops_collect_lineage(cursor=None)
+    assert [item.key for item in first.observations] == [endpoint.ref.uri]
+    assert "broken.yaml" in caplog.text
+    with pytest.raises(BackendError, match=r"broken\.yaml"):
+        plugin.mlops_collect_lineage(cursor=first.cursor)
+    path.write_text((plugin._endpoints.folder / "delay.yaml").read_text().replace("delay", "b"))
+    found = plugin.mlops_collect_lineage(cursor=first.cursor)
+    assert [item.key for item in found.observations] == [endpoint.ref.uri.replace("delay", "b")]
 
 
 def test_a_line_that_was_cut_short_is_told_as_unresolved_and_hides_no_other(plugin, endpoint):

@@ -8,7 +8,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import pytest
 
 from unified_mlops.errors import BackendError
-from unified_mlops.records import ModelVersionRecord, Ref
+from unified_mlops.records import Alias, ModelVersionRecord, Ref
 
 opener = build_opener(ProxyHandler({}))
 
@@ -125,3 +125,17 @@ def test_stopping_it_frees_its_port(plugin, endpoint, server):
     again = plugin.mlops_serve_endpoint(endpoint=endpoint, predict=id, host="127.0.0.1", port=port)
     assert urlsplit(again.url).port == port
     again.stop()
+
+
+def test_the_id_that_a_caller_gives_to_a_request_leads_to_its_prediction(plugin, server):
+    def ask(headers):
+        path = f"{server.url}/v1/endpoints/delay:predict"
+        with opener.open(
+            Request(path, b'{"instances": [{"x": 1}]}', headers), timeout=30
+        ) as answer:
+            return f"prediction:{json.load(answer)['predictionId']}"
+
+    named, plain = ask({"X-Request-Id": "r-1"}), ask({})
+    seen = {item.key: item for item in plugin.mlops_collect_lineage(cursor=None).observations}
+    assert Alias("request:r-1", named) in seen[named].aliases
+    assert [alias.name for alias in seen[plain].aliases] == [f"request:{plain.partition(':')[2]}"]

@@ -1,15 +1,19 @@
 import functools
+import json
 import threading
 
 import pytest
 
 from unified_mlops.errors import ArgumentError
+from unified_mlops_ray import capture
 from unified_mlops_ray.plugin import RayPlugin
 
 
 @pytest.fixture
 def tune(plugin, started):
-    return functools.partial(plugin.mlops_run_tuning, address=started.address, report=id)
+    return functools.partial(
+        plugin.mlops_run_tuning, address=started.address, report=id, environment={}
+    )
 
 
 def test_trials_come_back_in_order_and_are_reported_as_they_end(tune, started):
@@ -86,7 +90,8 @@ FACTOR = 3
 def objective(params):
     return {{"y": FACTOR * params["x"]}}
 job = RayPlugin(Path("w"), address={started.address!r}).mlops_run_tuning(
-    address=None, objective=objective, trials=[{{"x": 2}}], parallel=1, report=print)
+    address=None, objective=objective, trials=[{{"x": 2}}], parallel=1, report=print,
+    environment={{}})
 print(job.trials[0].metrics)
 """
     )
@@ -130,7 +135,12 @@ def test_two_threads_share_one_connection(started, tmp_path):
 
     def work(x):
         job = plugin.mlops_run_tuning(
-            address=None, objective=_square, trials=[{"x": x}] * 2, parallel=1, report=id
+            address=None,
+            objective=_square,
+            trials=[{"x": x}] * 2,
+            parallel=1,
+            report=id,
+            environment={},
         )
         found[x] = [trial.metrics for trial in job.trials]
 
@@ -143,3 +153,38 @@ def test_two_threads_share_one_connection(started, tmp_path):
     for thread in threads:
         thread.join()
     assert found == {2: [{"y": 4}] * 2, 3: [{"y": 9}] * 2}
+
+
+def test_what_a_trial_reads_and_writes_with_ray_data_is_noted_in_the_workspace(
+    tune, tmp_path, monkeypatch
+):
+    def objective(params):
+        from ray import data
+
+        data.DataContext.get_current().enable_progress_bars = False
+        rows = data.read_csv(params["folder"] + "/in.csv")
+        rows.write_csv(params["folder"] + "/out")
+        return {"rows": rows.count()}
+
+    (tmp_path / "in.csv").write_text("a\n1\n")
+    trials = [{"folder": str(tmp_path)}]
+    unseen = tune(objective=objective, trials=trials, parallel=1).trials[0]
+    assert unseen.metrics == {"rows": 1}, unseen.error
+    log = tmp_path / "workspace" / "ray" / "data"
+    assert not log.exists()  # a worker on another machine does not make a workspace there
+    log.parents[1].mkdir()
+    tune(objective=objective, trials=trials, parallel=1)
+    (file,) = log.iterdir()
+    written = [line["writes"] for line in map(json.loads, file.read_text().splitlines())]
+    assert [f"file://{tmp_path}/out"] in written
+
+
+def test_callbacks_of_the_user_stay_and_ours_stands_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_DATA_EXECUTION_CALLBACKS", "mine.Callback")
+    given = {"UNIFIED_MLOPS_WORKSPACE": str(tmp_path), "A": "1"}
+    found = capture.noting(given)
+    assert found == {
+        **given,
+        "RAY_DATA_EXECUTION_CALLBACKS": "mine.Callback,unified_mlops_ray.capture.Capture",
+    }
+    assert capture.noting(found) == found

@@ -12,11 +12,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from unified_mlops.errors import UnsupportedError
 from unified_mlops.records import UI
+
+if TYPE_CHECKING:
+    from unified_mlops.session import Session
+
+EVERY = 10.0
+"""Seconds between two looks at the tools' stores while the pages are open."""
 
 
 @click.command()
@@ -46,9 +53,21 @@ def up(plugins: tuple[str, ...], wait: int) -> None:
             click.echo(line)
         try:
             click.echo("Ctrl-C closes them all")
-            signal.pause()
+            keep_collected(session)
         except KeyboardInterrupt:
             click.echo("closing")
+
+
+def keep_collected(session: Session) -> None:
+    """Collect again and again, so that the lineage pages show what is there; never returns."""
+    said: list[str] = []
+    while True:
+        failures = session.lineage.collect()
+        told = [f"not collected: {plugin}: {error}" for plugin, error in failures.items()]
+        if told != said:
+            click.echo("\n".join(told) or "all collected again", err=True)
+        said = told
+        time.sleep(EVERY)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from unified_mlops.lineage.rows import fetch, within
-from unified_mlops.lineage.schema import FIELD, FOLLOWED, FOREVER, LEVELS, tables
+from unified_mlops.lineage.schema import FIELD, FOLLOWED, FOREVER, LEVELS, VERSION_OF, tables
 from unified_mlops.lineage.subgraph import Direction
 from unified_mlops.records import Level
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Connection, Select
+    from sqlalchemy import CTE, ColumnElement, Connection, Select
 
 Plane = Literal["table", "column"]
 Row = tuple[int, int, int, float, float, int]
@@ -69,10 +69,40 @@ class Follow:
         reached = seed.cte("reached", recursive=True)
         step = select(self._far).where(self._near == reached.c.id, *self._holds(FOLLOWED[kinds]))
         reached = reached.union(self._dated(step))
-        query = select(reached.c.id, self._node.c.uri).join(
-            self._node, self._node.c.id == reached.c.id
+        return dict(self._named(reached, reached.c.id))
+
+    def ancestors(self, start: Met) -> tuple[Met, Met]:
+        """All things that some things come from, and apart from them what is only climbed to.
+
+        What is reached by `VERSION_OF` is what all versions belong to: from there, a walk goes on
+        to what that belongs to, and not to what its other versions were made from.
+        """
+        from sqlalchemy import case, literal, select
+
+        if not start:
+            return {}, {}
+        chosen = within(self._connection, self._node.c.id, start)
+        seed = select(self._node.c.id, literal(0).label("climbed")).where(chosen)
+        reached = seed.cte("reached", recursive=True)
+        kind, first = self._edge.c.kind, FOLLOWED["climb"][0]
+        climbs = case((kind == VERSION_OF, 1), else_=reached.c.climbed)
+        step = select(self._far, climbs).where(
+            self._near == reached.c.id,
+            *self._holds(FOLLOWED["up"]),
+            kind >= reached.c.climbed * first,
         )
-        return dict(fetch(self._connection, query.limit(self._asked.max_nodes + 1)))
+        reached = reached.union(self._dated(step))
+        rows = self._named(reached, reached.c.id, reached.c.climbed)
+        straight = {number: uri for number, climbed, uri in rows if not climbed}
+        climbed = {number: uri for number, climbed, uri in rows if climbed}
+        return straight, {n: uri for n, uri in climbed.items() if n not in straight}
+
+    def _named(self, reached: CTE, *columns: Any) -> list[tuple[Any, ...]]:
+        """What was reached, each row with the URN of its node at its end."""
+        from sqlalchemy import select
+
+        query = select(*columns, self._node.c.uri).join(self._node, self._node.c.id == reached.c.id)
+        return fetch(self._connection, query.limit(self._asked.max_nodes + 1))
 
     def _holds(self, kinds: tuple[int, int]) -> list[ColumnElement[bool]]:
         """Which edges are followed: by kind, strength, and whether they hold at the moment."""

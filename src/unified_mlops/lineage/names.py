@@ -20,18 +20,32 @@ class Meaning:
         begin: from when on it may have.
         exact: whether it did at `begin` itself; otherwise only after it.
         end: the first moment at which it did no longer.
+        doubted: from when on the next meaning may have begun.
     """
 
     alias: Alias
     begin: float
     exact: bool
     end: float
+    doubted: float
 
     def holds(self, at: float | None) -> bool:
         """Whether the name may have meant it at a moment; None asks for a lasting name."""
         if at is None:
             return self.begin == -inf and self.end == inf
         return (self.begin < at or (self.exact and self.begin == at)) and at < self.end
+
+    def spans(self) -> Iterator[tuple[float, float, bool]]:
+        """From when to when it held, and whether that is sure."""
+        sure = (_since(self.alias), min(self.doubted, self.end))
+        if sure[0] >= sure[1]:
+            yield self.begin, self.end, False
+            return
+        for begin, end, certain in ((self.begin, sure[0], False), (*sure, True)):
+            if begin < end:
+                yield begin, end, certain
+        if sure[1] < self.end:
+            yield sure[1], self.end, False
 
 
 def meanings(aliases: Iterable[Alias]) -> Iterator[Meaning]:
@@ -43,10 +57,11 @@ def meanings(aliases: Iterable[Alias]) -> Iterator[Meaning]:
         begins = sorted({_since(alias) for alias in chain})
         following = dict(zip(begins, [*begins[1:], inf], strict=True))
         for alias in chain:
-            begin = _since(alias) if alias.after is None else alias.after
             end = following[_since(alias)] if alias.until is None else alias.until
+            next_ones = [_begin(a) for a in chain if _since(a) == end and alias.until is None]
             if alias.uri:
-                yield Meaning(alias, begin, alias.after is None, end)
+                doubted = min([end, *next_ones])
+                yield Meaning(alias, _begin(alias), alias.after is None, end, doubted)
 
 
 def look_up(claim: Claim, known: Iterable[Meaning]) -> list[str]:
@@ -65,6 +80,10 @@ def look_up(claim: Claim, known: Iterable[Meaning]) -> list[str]:
 
 def _since(alias: Alias) -> float:
     return -inf if alias.since is None else alias.since
+
+
+def _begin(alias: Alias) -> float:
+    return _since(alias) if alias.after is None else alias.after
 
 
 def _order(alias: Alias) -> tuple[str, float, str, str]:

@@ -18,7 +18,7 @@ from unified_mlops.lineage.rows import Rows, within
 from unified_mlops.lineage.schema import ALWAYS, FOREVER, LEVELS, kind_number
 from unified_mlops.lineage.stitch import RULES
 from unified_mlops.lineage.urn import is_column
-from unified_mlops.records import Alias, Claim, Edge, Node
+from unified_mlops.records import Alias, Claim, Edge, Level, Node
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -179,7 +179,7 @@ class Projection:
             for name in changed
             if _is_urn(name)
             for meaning in known[name]
-            for edge in [_state(name, meaning)]
+            for edge in _states(name, meaning)
         )
 
     def _settled(
@@ -271,11 +271,13 @@ def _is_urn(name: str) -> bool:
     return name.partition(":")[2].startswith("//")
 
 
-def _state(name: str, meaning: Meaning) -> Edge:
-    """What a name that is itself a URN stood for, as long as it did."""
-    begin = None if meaning.begin == -inf else meaning.begin
-    end = None if meaning.end == inf else meaning.end
-    return Edge(meaning.alias.uri, "DERIVES", name, "derived", STATE, begin, end)
+def _states(name: str, meaning: Meaning) -> Iterator[Edge]:
+    """What a name that is itself a URN stood for, as long as it did; what is in doubt, inferred."""
+    for begin, end, sure in meaning.spans():
+        since = None if begin == -inf else begin
+        until = None if end == inf else end
+        level: Level = "derived" if sure else "inferred"
+        yield Edge(meaning.alias.uri, "DERIVES", name, level, STATE, since, until)
 
 
 def _edges(claim: Claim, found: Sequence[str]) -> Iterator[Edge]:

@@ -4,7 +4,8 @@ The table plane joins things: it never crosses `FIELD`. The column plane follows
 A walk on it that starts at a thing goes on the table plane up to the first things that have
 columns, and enters by these; where a column comes from no column, it goes on from the column's
 owner on the table plane, and what it meets is marked coarse. `PARENT_OF` and `VERSION_OF` are
-climbed from child to parent and never descended, or siblings would leak in.
+climbed from child to parent and never descended, or siblings would leak in; from what is reached
+by `VERSION_OF` a walk only climbs on.
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ class _Walker:
         self._follow = follow
         self.met: dict[int, str] = {}
         self.coarse: set[int] = set()
-        self.left: dict[str, set[int]] = {"table": set(), "column": set(), "enter": set()}
+        self.left: dict[str, set[int]] = {
+            name: set() for name in ("table", "climb", "column", "enter")
+        }
         self.back: list[tuple[int, int]] = []
         self.truncated = False
 
@@ -91,7 +94,12 @@ class _Walker:
     def _table(self, start: Met, coarse: bool = False) -> None:
         """Walk on among things."""
         self._enter(start, "table", coarse)
-        self._enter(self._follow.closure(start, self._asked.direction), "table", coarse)
+        if self._asked.direction == "down":
+            self._enter(self._follow.closure(start, "down"), "table", coarse)
+            return
+        straight, climbed = self._follow.ancestors(start)
+        self._enter(straight, "table", coarse)
+        self._enter(climbed, "climb", coarse)
 
     def _columns(self, start: Met) -> None:
         """Walk from column to column, and from those that lead to no column among things."""
@@ -99,7 +107,9 @@ class _Walker:
         columns = {number: uri for number, uri in met.items() if is_column(uri)}
         self._enter(columns, "column")
         self._table({number: uri for number, uri in met.items() if number not in columns})
-        leading = {here for here, _ in self._follow.pairs(columns, FOLLOWED["column"])}
+        leading = {here for here, _ in self._follow.pairs(columns, FOLLOWED["made"])}
+        if self._asked.direction == "down":
+            self._table(self._follow.nodes(_PRECISE, uri=map(owner, columns.values())))
         self._fall_back({number: uri for number, uri in columns.items() if number not in leading})
 
     def _to_columns(self, start: Met) -> Met:
@@ -126,11 +136,7 @@ class _Walker:
         owners = {number: owner(uri) for number, uri in columns.items()}
         found = {uri: number for number, uri in self._follow.nodes(uri=owners.values()).items()}
         self.back += [(number, found[uri]) for number, uri in owners.items() if uri in found]
-        exact: Met = {}
-        if self._asked.direction == "down":
-            exact = self._follow.nodes(_PRECISE, id=found.values())
-        self._table(exact)
-        rest = {number: uri for uri, number in found.items() if number not in exact}
+        rest = {number: uri for uri, number in found.items() if number not in self.met}
         self._table(rest, coarse=True)
 
     def _enter(self, nodes: Met, plane: str, coarse: bool = False) -> Met:
@@ -184,7 +190,9 @@ class _Walker:
     def _followed(self) -> Iterator[Row]:
         """The edges by which nodes were left."""
         entered = self.left["enter"]
-        yield from self._follow.edges(self.left["table"] - entered, FOLLOWED[self._asked.direction])
+        plain = self.left["table"] - entered
+        yield from self._follow.edges(plain, FOLLOWED[self._asked.direction])
+        yield from self._follow.edges(self.left["climb"] - plain, FOLLOWED["climb"])
         yield from self._follow.edges(self.left["column"] | entered, FOLLOWED["column"])
         for thing, column in self._follow.fields(entered):
             yield thing, column, FIELD, ALWAYS, FOREVER, LEVELS.index("recorded")

@@ -17,14 +17,22 @@ if TYPE_CHECKING:
 LEVELS: tuple[Level, ...] = ("declared", "recorded", "derived", "inferred")
 KINDS: tuple[EdgeKind, ...] = (
     *("INPUT", "OUTPUT", "DERIVES", "OBSERVES"),
-    *("VERSION_OF", "PARENT_OF"),
+    *("PARENT_OF", "VERSION_OF"),
     "FIELD",
 )
 """In this order, so that what a walk may follow is a range: see `FOLLOWED`."""
 COLUMN_PLANE = 10
 """Added to the number of a kind where the edge starts at a column."""
-FOLLOWED = {"down": (0, 3), "up": (0, 5), "column": (COLUMN_PLANE, COLUMN_PLANE + 5)}
-"""The kinds that a walk among things follows down and up, and a walk among columns both ways."""
+FOLLOWED = {
+    "down": (0, 3),
+    "up": (0, 5),
+    "climb": (4, 5),
+    "column": (COLUMN_PLANE, COLUMN_PLANE + 5),
+    "made": (COLUMN_PLANE, COLUMN_PLANE + 2),
+}
+"""The kinds that a walk among things follows down and up, the ones it goes on by from what it
+reached by `VERSION_OF`, those between columns both ways, and those that make columns of columns."""
+VERSION_OF = KINDS.index("VERSION_OF")
 FIELD = KINDS.index("FIELD")
 
 ALWAYS = 0.0

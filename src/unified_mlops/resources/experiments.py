@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
@@ -16,6 +17,9 @@ from unified_mlops.resources.datasets import Dataset
 from unified_mlops.resources.metrics import check_params, metric_log
 from unified_mlops.resources.models import ExperimentModel
 from unified_mlops.session import Session
+
+LINEAGE_TAG = "unified_mlops.lineage"
+"""The tag that leads to a run's lineage page."""
 
 
 class ExperimentRun(Resource[RunRecord]):
@@ -128,6 +132,23 @@ class ExperimentRun(Resource[RunRecord]):
             RunHooks.mlops_log_artifact, run=self.record, path=Path(path), folder=folder
         )
 
+    def log_lineage(self) -> None:
+        """Put the run's lineage on it: a page as `lineage.html`, and a tag that leads to it.
+
+        The tag `unified_mlops.lineage` is the path of the page that `umlops up` serves beside
+        MLflow's own, which is of the graph as it is then.
+        """
+        from unified_mlops.lineage import render
+
+        graph = self.session.lineage
+        ways = [("where it comes from", graph.upstream), ("what depends on it", graph.downstream)]
+        sections = [(name, ask(self.record.ref)) for name, ask in ways]
+        with TemporaryDirectory() as folder:
+            page = Path(folder) / "lineage.html"
+            page.write_text(render.html(sections, f"{self.name}: lineage"))
+            self.log_artifact(page)
+        self.update(self.state, {LINEAGE_TAG: f"/lineage/{self.record.ref.id}"})
+
     def log_model(self, model: Any, name: str = "model", *, example: Any) -> ExperimentModel:
         """Store a fitted model as the run's output.
 
@@ -148,6 +169,16 @@ class ExperimentRun(Resource[RunRecord]):
     def get_metrics(self) -> Mapping[str, float]:
         """The last value of each metric."""
         return self._read().metrics
+
+    def native_env(self) -> dict[str, str]:
+        """The variables by which the tool's own library, in another process, logs below the run.
+
+        Empty where the run's tool has no such way.
+        """
+        hook = RunHooks.mlops_export_run
+        if self.record.ref.plugin not in self.session.implementers(hook):
+            return {}
+        return dict(self.session.ask(hook, run=self.record))
 
     def flush(self) -> None:
         """Write what waits to be written."""

@@ -141,7 +141,10 @@ class _Tasks:
         self.advance: Callable[[], None] = lambda: None
 
     def task_started(self, name: str) -> Mapping[str, str]:
-        """The variables by which the task's process joins this session and its run."""
+        """The variables by which the task's process joins this session and its run.
+
+        What the task logs natively, without us, becomes a child of that run.
+        """
         if self.job is None:
             return self._session.to_env()
         tags = {
@@ -158,7 +161,7 @@ class _Tasks:
         )
         with self._lock:
             self._runs[name] = run
-        return self._session.to_env(run.record)
+        return {**self._session.to_env(run.record), **run.native_env()}
 
     def task_finished(self, name: str, record: TaskRecord) -> None:
         """Close the task's run in the task's state."""

@@ -63,7 +63,7 @@ class HyperparameterTuningJob:
         """Run the trials and wait for them.
 
         Args:
-            run: the run that the trials are children of.
+            run: the run that the trials are children of, and what a trial logs natively too.
             address: the cluster's address; the configured one if left out.
 
         Returns:
@@ -82,6 +82,7 @@ class HyperparameterTuningJob:
                 trials=self._grid,
                 parallel=self._parallel,
                 report=report,
+                environment=run.native_env(),
             )
         self.trials = job.trials
         return self.best_trial

@@ -8,10 +8,10 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 from uuid import uuid4
 
 from unified_mlops.errors import AlreadyExistsError, ArgumentError, BackendError, NotFoundError
@@ -24,15 +24,16 @@ from unified_mlops.records import (
     Ref,
     Row,
 )
+from unified_mlops_ray import deployments
 from unified_mlops_ray.convert import answers, storage, to_json
+from unified_mlops_ray.deployments import Held
 
-NEW = "0"
 SUFFIX = ".yaml"
 REQUESTS = "requests.jsonl"
 PATIENCE = 10.0
 
-Held = dict[str, Any]
-"""An endpoint's file: `name`, `next_id`, `deployments`."""
+REQUEST: ContextVar[str] = ContextVar("unified_mlops_ray_request", default="")
+"""The id that the caller gave to the request that is being answered."""
 
 
 class Endpoints:
@@ -44,6 +45,7 @@ class Endpoints:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.scope = deployments.scope(folder)
         self._random = random.SystemRandom()  # no seed, no state that a fork would share
         self._read: dict[str, tuple[tuple[int, int], EndpointRecord]] = {}
         self._models: dict[str, dict[str, Any]] = {}
@@ -57,7 +59,7 @@ class Endpoints:
                 raise AlreadyExistsError(
                     f"endpoint {name!r} exists", hint=f"Endpoint({name!r}), or another name"
                 )
-            self._write(path, {"name": name, "next_id": 1, "deployments": []})
+            self._write(path, deployments.empty(name))
         return self.get(name)
 
     def names(self) -> list[str]:
@@ -77,7 +79,7 @@ class Endpoints:
         version = (stat.st_mtime_ns, stat.st_ino)
         known = self._read.get(name)
         if known is None or known[0] != version:
-            known = self._read[name] = (version, _record(self.load(name)))
+            known = self._read[name] = (version, deployments.record(self.load(name), self.scope))
         return known[1]
 
     def load(self, name: str) -> Held:
@@ -88,7 +90,7 @@ class Endpoints:
         try:
             with storage(path):
                 held = yaml.safe_load(path.read_text("utf-8"))
-            _record(held)
+            deployments.record(held, self.scope)
         except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
             raise BackendError(
                 f"{str(path)!r} is no endpoint", hint="restore it from a backup, or remove it"
@@ -100,31 +102,13 @@ class Endpoints:
     ) -> EndpointRecord:
         """Add a model version; in the split it is `"0"`."""
         with self._changed(name) as held:
-            number = str(held["next_id"])
-            traffic = {number if key == NEW else key: share for key, share in split.items()}
-            ref = model.ref
-            added = {
-                "id": number,
-                "traffic": 0,
-                "model_name": model.name,
-                "model_version": model.version,
-                "model": {"plugin": ref.plugin, "kind": ref.kind, "id": ref.id, "uri": ref.uri},
-            }
-            held["deployments"] = _shared([*held["deployments"], added], traffic)
-            held["next_id"] += 1
+            deployments.deploy(held, model, split)
         return self.get(name)
 
     def undeploy(self, name: str, deployment: str, split: Mapping[str, int]) -> EndpointRecord:
         """Take a deployment off."""
         with self._changed(name) as held:
-            left = [item for item in held["deployments"] if item["id"] != deployment]
-            if len(left) == len(held["deployments"]):
-                known = ", ".join(item["id"] for item in left) or "none"
-                raise NotFoundError(
-                    f"endpoint {name!r} has no deployment {deployment!r} (there is: {known})",
-                    hint="see endpoint.traffic_split",
-                )
-            held["deployments"] = _shared(left, split)
+            deployments.undeploy(held, deployment, split)
         return self.get(name)
 
     def predict(
@@ -177,6 +161,8 @@ class Endpoints:
             "instances": rows,
             "predictions": record.predictions,
         }
+        if request := REQUEST.get():
+            call["request"] = request
         line = to_json(call).encode() + b"\n"
         with storage(path):
             path.parent.mkdir(exist_ok=True)
@@ -239,31 +225,6 @@ class Endpoints:
                 new.replace(path)
             finally:
                 new.unlink(missing_ok=True)
-
-
-def _record(held: Held) -> EndpointRecord:
-    name = held["name"]
-    return EndpointRecord(
-        ref=Ref("ray", "endpoint", name, f"ray://local/serve/{quote(name)}"),
-        name=name,
-        deployments=tuple(
-            Deployment(item["id"], Ref(**item["model"]), item["model_name"], item["traffic"])
-            for item in held["deployments"]
-        ),
-    )
-
-
-def _shared(deployments: list[Held], split: Mapping[str, int]) -> list[Held]:
-    """The deployments with their new traffic; one that the split leaves out gets none."""
-    known = [item["id"] for item in deployments]
-    whole = all(type(share) is int and 0 <= share <= 100 for share in split.values())
-    total = 100 if deployments else 0
-    if not whole or not set(split) <= set(known) or sum(split.values()) != total:
-        raise ArgumentError(
-            f"{dict(split)!r} is no traffic split of the deployments {known!r}",
-            hint='give whole percentages that sum to 100, for example {"0": 100} to a first model',
-        )
-    return [{**item, "traffic": split.get(item["id"], 0)} for item in deployments]
 
 
 def _rows(instances: Sequence[Row]) -> list[Row]:

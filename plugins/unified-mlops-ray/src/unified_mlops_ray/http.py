@@ -17,6 +17,7 @@ from unified_mlops.errors import (
 )
 from unified_mlops.records import EndpointRecord, PredictionRecord, Row, ServerRecord
 from unified_mlops_ray.convert import sentence, to_json
+from unified_mlops_ray.endpoints import REQUEST
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -137,6 +138,7 @@ class _App:
         body = await _body(request)
         if body is None:
             return _fault(413, f"the body is longer than {LIMIT} bytes")
+        REQUEST.set(_request_id(request))  # in the context of this request's own task
         try:
             return _reply(_answer(await run_in_threadpool(self._predict, _instances(body))))
         except UnifiedMLOpsError as error:
@@ -148,6 +150,12 @@ class _App:
         if request.path_params["name"] != self._name:
             return _fault(404, f"nothing at {request.url.path}")
         return _reply(_description(self._describe()))
+
+
+def _request_id(request: Request) -> str:
+    """The id that the caller gave, where it can be one."""
+    given = request.headers.get("x-request-id", "").strip()
+    return given if given.isprintable() and len(given) <= 200 else ""
 
 
 def _reply(content: Any, code: int = 200) -> Response:

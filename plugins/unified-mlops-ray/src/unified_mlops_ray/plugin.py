@@ -31,9 +31,9 @@ from unified_mlops.records import (
     Trial,
     TuningRecord,
 )
+from unified_mlops_ray import capture, connect, http, tasks, tuning
 from unified_mlops_ray import cluster as clusters
-from unified_mlops_ray import connect, http, tasks, tuning
-from unified_mlops_ray.collect import collect
+from unified_mlops_ray.collect import Collector
 from unified_mlops_ray.endpoints import Endpoints
 
 
@@ -42,14 +42,24 @@ class RayPlugin(TaskHooks, JobHooks, EndpointHooks, LineageHooks, PluginHooks):
 
     Args:
         workspace: the session's folder.
-        address: the cluster of tuning and tasks that name none.
+        address: the cluster of tuning and tasks that name none, and of the jobs to collect.
         endpoints: the folder of the endpoints; `endpoints` in the workspace where empty.
+        dashboard: the URL of the cluster's dashboard; the address tells it where left out.
     """
 
-    def __init__(self, workspace: Path, address: str | None = None, endpoints: str = "") -> None:
+    def __init__(
+        self,
+        workspace: Path,
+        address: str | None = None,
+        endpoints: str = "",
+        dashboard: str | None = None,
+    ) -> None:
         self._address = address or None
+        self._workspace = workspace
         folder = Path(endpoints).expanduser().absolute() if endpoints else workspace / "endpoints"
         self._endpoints = Endpoints(folder)
+        data = workspace / "ray" / "data"
+        self._collector = Collector(self._endpoints, data, dashboard or None, self._address)
 
     def mlops_run_task(self, task: TaskRequest) -> TaskRecord:
         """Run a lightweight KFP component in a Ray worker."""
@@ -70,9 +80,11 @@ class RayPlugin(TaskHooks, JobHooks, EndpointHooks, LineageHooks, PluginHooks):
         trials: Sequence[Mapping[str, Scalar]],
         parallel: int,
         report: Callable[[Trial], None],
+        environment: Mapping[str, str],
     ) -> TuningRecord:
         """Call an objective on the cluster for each set of parameters."""
-        return tuning.tune(address or self._address, objective, trials, parallel, report)
+        added = {capture.WORKSPACE: str(self._workspace), **environment}
+        return tuning.tune(address or self._address, objective, trials, parallel, report, added)
 
     def mlops_create_endpoint(self, name: str) -> EndpointRecord:
         """Create an endpoint's file."""
@@ -115,8 +127,8 @@ class RayPlugin(TaskHooks, JobHooks, EndpointHooks, LineageHooks, PluginHooks):
         return http.serve(endpoint, predict, lambda: self._endpoints.get(name), host, port)
 
     def mlops_collect_lineage(self, cursor: str | None) -> Collection:
-        """Read the endpoints' files and their logs of requests."""
-        return collect(self._endpoints, cursor)
+        """Read the endpoints' files, Ray Data's logs, and a cluster's jobs and applications."""
+        return self._collector.collect(cursor)
 
     def mlops_check_plugin(self) -> Check:
         """Say which Ray this is, and whether the configured cluster answers."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from unified_mlops.errors import UnsupportedError
 from unified_mlops.records import TaskRecord, TaskRequest
-from unified_mlops_ray import convert
+from unified_mlops_ray import capture, convert
 from unified_mlops_ray.connect import attached
 from unified_mlops_ray.tuning import search_path
 
@@ -94,7 +94,7 @@ def run_component(
         What went wrong, empty for nothing.
     """
     sys.path.extend(entry for entry in path if entry not in sys.path)
-    os.environ.update(environment)
+    os.environ.update(capture.noting(environment))
     Path(folder).mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
     _log_to(LOG)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from unified_mlops.errors import ArgumentError
 from unified_mlops.records import Ref, Scalar, State, Trial, TuningRecord
+from unified_mlops_ray import capture
 from unified_mlops_ray.connect import attached
 from unified_mlops_ray.convert import sentence
 
@@ -26,6 +29,7 @@ def tune(
     trials: Sequence[Mapping[str, Scalar]],
     parallel: int,
     report: Callable[[Trial], None],
+    environment: Mapping[str, str],
 ) -> TuningRecord:
     """Call the objective for each set of parameters, `parallel` at a time.
 
@@ -35,6 +39,7 @@ def tune(
         trials: the sets of parameters.
         parallel: how many run at once.
         report: called here with each trial as it ends.
+        environment: variables that a worker has while it runs a trial.
 
     Raises:
         ArgumentError: the objective cannot be sent, or nothing may run at once.
@@ -42,7 +47,7 @@ def tune(
     if parallel < 1:
         raise ArgumentError(f"{parallel!r} trials at once never end", hint="give at least 1")
     with attached(address) as place:
-        done = _run_all(_pickled(objective), trials, parallel, report)
+        done = _run_all(_pickled(objective), trials, parallel, report, environment)
     key = uuid4().hex
     return TuningRecord(
         ref=Ref("ray", "job", key, f"ray://{place}/jobs/{key}"),
@@ -55,6 +60,7 @@ def _run_all(
     trials: Sequence[Mapping[str, Scalar]],
     parallel: int,
     report: Callable[[Trial], None],
+    environment: Mapping[str, str],
 ) -> dict[int, Trial]:
     import ray
 
@@ -65,7 +71,7 @@ def _run_all(
         while waiting or running:
             while waiting and len(running) < parallel:
                 number, params = waiting.popleft()
-                running[attempt.remote(path, shared, dict(params))] = number
+                running[attempt.remote(path, dict(environment), shared, dict(params))] = number
             (ended,), _ = ray.wait(list(running))
             number = running.pop(ended)
             done[number] = _settle(number, trials[number], ended)
@@ -104,11 +110,17 @@ def search_path() -> list[str]:
     return [str(Path(entry).absolute()) for entry in sys.path]
 
 
-def run_trial(path: Sequence[str], objective: bytes, params: dict[str, Scalar]) -> Outcome:
+def run_trial(
+    path: Sequence[str],
+    environment: Mapping[str, str],
+    objective: bytes,
+    params: dict[str, Scalar],
+) -> Outcome:
     """Call the objective; runs in a worker.
 
     Args:
         path: where else to look for modules.
+        environment: variables to add meanwhile; the next trial in this worker may have others.
         objective: the pickled objective.
         params: what to call it with.
     """
@@ -117,13 +129,31 @@ def run_trial(path: Sequence[str], objective: bytes, params: dict[str, Scalar]) 
     sys.path.extend(entry for entry in path if entry not in sys.path)
     history: list[Metrics] = []
     try:
-        answer = cloudpickle.loads(objective)(params)
-        if inspect.isgenerator(answer):
-            history.extend(_numbers(point) for point in answer)
-            return dict(history[-1]) if history else {}, history, ""
-        return _numbers(answer), history, ""
+        with _added(capture.noting(environment)):
+            answer = cloudpickle.loads(objective)(params)
+            if inspect.isgenerator(answer):
+                history.extend(_numbers(point) for point in answer)
+                return dict(history[-1]) if history else {}, history, ""
+            return _numbers(answer), history, ""
     except Exception as error:  # noqa: BLE001  an objective may fail in any way: that is a result
         return {}, history, sentence(error)
+
+
+@contextmanager
+def _added(environment: Mapping[str, str]) -> Iterator[None]:
+    """Variables that this process has for a while.
+
+    Not Ray's `runtime_env`, which the cluster shows to whoever asks, with the passwords in it.
+    """
+    before = {key: os.environ.get(key) for key in environment}
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            os.environ.pop(key, None)
+            if value is not None:
+                os.environ[key] = value
 
 
 def _numbers(metrics: Any) -> Metrics:

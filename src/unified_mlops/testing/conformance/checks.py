@@ -135,11 +135,16 @@ def check_observation(observation: Observation, kinds: Mapping[str, str]) -> Non
             assert edge.kind in _legal(source, target), f"no edge {source} -> {target}: {edge}"
 
 
+_DEFINED = ("feature_view", "feature_service")
+"""What a project defines anew under the same name: the thing, and its definitions."""
+
+
 def _legal(source: str, target: str) -> set[str]:
     legal: set[str] = {edge_kind(source, target)}
     if target == "column" and source != "column":
         legal = {"FIELD"}
-    if source == "registered_model" and target == "model_version":
+    versioned = {("registered_model", "model_version"), *((kind, kind) for kind in _DEFINED)}
+    if (source, target) in versioned:
         legal.add("VERSION_OF")
     return legal
 

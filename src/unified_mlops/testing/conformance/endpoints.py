@@ -7,7 +7,9 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -100,7 +102,33 @@ class EndpointConformance(Kit):
                 _share(hooks, deployed, split)
             assert deployed in hooks.mlops_list_endpoints()
 
+    @needs("create_endpoint")
+    def test_deploy_model__says_since_when_the_model_is_on_the_endpoint(
+        self, hooks: Hooks, endpoint: EndpointRecord
+    ) -> None:
+        before = time.time()
+        first = _share(hooks, endpoint, {"0": 100})
+        (edge,) = first.edges
+        ends = (foreign_version("factor", "3").ref.uri, "DERIVES", endpoint.ref.uri)
+        assert (edge.source, edge.kind, edge.target) == ends
+        assert edge.since is not None and before <= edge.since <= time.time()
+        assert edge.until is None
+
     # --- undeploy_model ---
+
+    @needs("create_endpoint", "deploy_model")
+    def test_undeploy_model__says_until_when_the_model_was_on_the_endpoint(
+        self, hooks: Hooks, deployed: EndpointRecord
+    ) -> None:
+        first = deployed.deployments[0].id
+        both = _share(hooks, deployed, {"0": 20, first: 80})
+        (second,) = (held.id for held in both.deployments if held.id != first)
+        before = time.time()
+        left = hooks.mlops_undeploy_model(endpoint=both, deployment=first, split={second: 100})
+        gone, on = left.edges
+        assert (replace(gone, until=None), on) == both.edges
+        assert gone.until is not None and before <= gone.until <= time.time()
+        assert on.until is None
 
     @needs("create_endpoint", "deploy_model", "list_endpoints")
     def test_undeploy_model__hands_the_traffic_to_the_others(

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,8 @@ from unified_mlops.testing.conformance.checks import check_record, needs, overri
 from unified_mlops.testing.conformance.kit import Caller, Kit
 
 LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]", "127.0.0.1", "localhost")
+
+VARIABLE = "UNIFIED_MLOPS_CONFORMANCE"
 
 
 class JobConformance(Kit):
@@ -116,9 +119,32 @@ class JobConformance(Kit):
             trials=[{"x": 1}, {"x": 2}],
             parallel=2,
             report=report,
+            environment={},
         )
         here = threading.get_ident()
         assert sorted(reported) == [(1, here), (4, here)]
+
+    def test_run_tuning__adds_the_variables_while_the_objective_runs(
+        self, hooks: Hooks, address: str | None
+    ) -> None:
+        trials: list[dict[str, Scalar]] = [{"variable": VARIABLE}] * 2
+        reported: list[Trial] = []
+        for given, there in ({VARIABLE: "größe 1"}, 1), ({}, 0):
+            record = hooks.mlops_run_tuning(
+                address=address,
+                objective=is_set,
+                trials=trials,
+                parallel=1,
+                report=reported.append,
+                environment=given,
+            )
+            assert [trial.metrics["there"] for trial in record.trials] == [there] * 2
+        assert VARIABLE not in os.environ
+
+
+def is_set(params: Mapping[str, Scalar]) -> dict[str, float]:
+    """An objective: whether a variable holds what it was given."""
+    return {"there": os.environ.get(str(params["variable"])) == "größe 1"}
 
 
 def square(params: Mapping[str, Scalar]) -> dict[str, float]:
@@ -141,5 +167,6 @@ def _tune(
         trials=trials,
         parallel=parallel,
         report=reported.append,
+        environment={},
     )
     return record, reported

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, get_args
 
@@ -261,6 +262,30 @@ class RunConformance(Kit):
             if edge.kind == "INPUT" and edge.target in {run.ref.uri, other.ref.uri}
         }
         assert found == {(mine.ref.uri, run.ref.uri), (yours.ref.uri, other.ref.uri)}
+
+    # --- export_run ---
+
+    @needs("create_run")
+    def test_export_run__tells_each_run_by_variables_of_its_own(
+        self, hooks: Hooks, run: RunRecord
+    ) -> None:
+        other = hooks.mlops_create_run(
+            experiment=run.experiment, name="zweiter", parent=None, tags={}
+        )
+        found = hooks.mlops_export_run(run=run)
+        assert found and found == hooks.mlops_export_run(run=run)
+        assert found != hooks.mlops_export_run(run=other)
+        for key, value in found.items():
+            assert key.isidentifier() and key.isupper(), f"no name of a variable: {key!r}"
+            assert isinstance(value, str) and "\0" not in value, f"no value of one: {value!r}"
+
+    @needs("create_run")
+    def test_export_run__leaves_this_process_alone(self, hooks: Hooks, run: RunRecord) -> None:
+        before = dict(os.environ)
+        found = hooks.mlops_export_run(run=run)
+        assert {key: os.environ.get(key) for key in found} == {
+            key: before.get(key) for key in found
+        }
 
     # --- log_artifact ---
 

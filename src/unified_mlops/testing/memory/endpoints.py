@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import random
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -30,6 +32,10 @@ from unified_mlops.testing.memory.store import Store, missing
 class MemoryEndpoints(Store, EndpointHooks):
     """Endpoints that call their models in this process."""
 
+    def __init__(self, workspace: Path) -> None:
+        super().__init__(workspace)
+        self.served: dict[str, Edge] = {}
+
     def mlops_create_endpoint(self, name: str) -> EndpointRecord:
         """Create an endpoint."""
         if name in [endpoint.name for endpoint in self._all(EndpointRecord)]:
@@ -48,8 +54,9 @@ class MemoryEndpoints(Store, EndpointHooks):
         new = Deployment(self._ref("deployment").id, model.ref, model.name, 0)
         traffic = {new.id if key == "0" else key: share for key, share in split.items()}
         node = Node(model.ref.uri, model.ref.kind, f"{model.name}@{model.version}")
-        answer = self._route(old, [*old.deployments, new], traffic)
-        edge = Edge(model.ref.uri, "DERIVES", old.ref.uri)
+        edge = Edge(model.ref.uri, "DERIVES", old.ref.uri, since=time.time())
+        answer = self._route(old, [*old.deployments, new], traffic, (*old.edges, edge))
+        self.served[new.id] = edge
         self._observe(old.ref, old.name, [edge], [node])
         return answer
 
@@ -62,7 +69,12 @@ class MemoryEndpoints(Store, EndpointHooks):
         if len(left) == len(old.deployments):
             known = [held.id for held in left]
             raise missing(f"endpoint {old.name!r} has no deployment {deployment!r}", known)
-        return self._route(old, left, split)
+        begun = self.served[deployment]
+        ended = replace(begun, until=time.time())
+        edges = tuple(ended if edge is begun else edge for edge in old.edges)
+        answer = self._route(old, left, split, edges)
+        self._observe(old.ref, old.name, [ended])
+        return answer
 
     def mlops_predict(
         self,
@@ -113,7 +125,11 @@ class MemoryEndpoints(Store, EndpointHooks):
         return ServerRecord(ref=held.ref, url=url, stop=stop)
 
     def _route(
-        self, old: EndpointRecord, deployments: Sequence[Deployment], split: Mapping[str, int]
+        self,
+        old: EndpointRecord,
+        deployments: Sequence[Deployment],
+        split: Mapping[str, int],
+        edges: tuple[Edge, ...],
     ) -> EndpointRecord:
         """Set the traffic, once the split is seen to be one."""
         known = [deployment.id for deployment in deployments]
@@ -124,7 +140,7 @@ class MemoryEndpoints(Store, EndpointHooks):
                 hint="give whole percentages by deployment id that sum to 100",
             )
         shared = tuple(replace(held, traffic=split.get(held.id, 0)) for held in deployments)
-        return self._keep(replace(old, deployments=shared), old.name)
+        return self._keep(replace(old, deployments=shared, edges=edges), old.name)
 
 
 def _handler(

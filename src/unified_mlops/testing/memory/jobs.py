@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 
 from unified_mlops.errors import NotFoundError
 from unified_mlops.hookspecs import JobHooks
@@ -42,13 +44,14 @@ class MemoryJobs(Store, JobHooks):
         trials: Sequence[Mapping[str, Scalar]],
         parallel: int,
         report: Callable[[Trial], None],
+        environment: Mapping[str, str],
     ) -> TuningRecord:
         """Try each set of parameters; the trials are reported here as they end."""
         clusters = [cluster.address for cluster in CLUSTERS.values()]
         if address is not None and address not in clusters:
             raise missing(f"no cluster at {address!r}", clusters)
         done: dict[int, Trial] = {}
-        with ThreadPoolExecutor(parallel) as pool:
+        with _added(environment), ThreadPoolExecutor(parallel) as pool:
             for future in as_completed(
                 pool.submit(_try, objective, number, params) for number, params in enumerate(trials)
             ):
@@ -57,6 +60,20 @@ class MemoryJobs(Store, JobHooks):
                 report(trial)
         ordered = tuple(done[number] for number in sorted(done))
         return self._keep(TuningRecord(ref=self._ref("job"), trials=ordered), "tuning")
+
+
+@contextmanager
+def _added(environment: Mapping[str, str]) -> Iterator[None]:
+    """Variables that this process has for a while: its threads are the cluster."""
+    before = {key: os.environ.get(key) for key in environment}
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            os.environ.pop(key)
+            if value is not None:
+                os.environ[key] = value
 
 
 def _try(objective: Objective, number: int, params: Mapping[str, Scalar]) -> Trial:
