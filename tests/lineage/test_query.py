@@ -124,6 +124,38 @@ def test_a_report_on_a_column_does_not_hide_what_depends_on_its_model(lineage: L
     assert {"another alert", "model", "version", "prediction"} <= set(met)
 
 
+def test_a_column_does_not_reach_the_metric_of_its_neighbour_through_their_report(
+    lineage: Lineage,
+) -> None:
+    edges = (
+        Edge("version", "OBSERVES", "report"),
+        Edge("report", "DERIVES", "metric of temp"),
+        Edge("report", "DERIVES", "metric of wind"),
+        Edge("report", "DERIVES", "count of drifted columns"),
+        Edge("model#temp", "OBSERVES", "metric of temp"),
+        Edge("model#wind", "OBSERVES", "metric of wind"),
+    )
+    lineage.store.add("monitor", [Observation("r", edges=edges)])
+    met = set(lineage.impact(f"{SOURCE}#temp").nodes)
+    assert {"report", "metric of temp", "count of drifted columns"} <= met
+    assert "metric of wind" not in met
+    assert "metric of wind" in lineage.downstream("version").nodes
+
+
+def test_as_of_a_moment_the_columns_of_what_came_later_are_not_met(tmp_path: Path) -> None:
+    lineage = Lineage(tmp_path / "c.db", lambda cursors: Told())
+    nodes = (Node("v1", "model_version", "v1", time=5), Node("v2", "model_version", "v2", time=50))
+    edges = tuple(
+        edge
+        for name in ("v1", "v2")
+        for edge in (Edge(f"{SOURCE}#x", "DERIVES", f"{name}#x"), Edge(name, "FIELD", f"{name}#x"))
+    )
+    lineage.store.add("test", [Observation("k", nodes, edges)])
+    assert {"v1", "v2"} <= set(lineage.impact(f"{SOURCE}#x").nodes)
+    met = set(lineage.impact(f"{SOURCE}#x", as_of=at(10)).nodes)
+    assert met == {f"{SOURCE}#x", "v1#x", "v1"}
+
+
 def test_the_table_plane_never_crosses_field(lineage: Lineage) -> None:
     assert not any("#" in uri for uri in lineage.downstream(SOURCE).nodes)
 

@@ -56,18 +56,28 @@ class Follow:
         ends = ("target", "source") if question.direction == "up" else ("source", "target")
         self._near, self._far = (self._edge.c[end] for end in ends)
 
-    def closure(self, start: Met, kinds: str) -> Met:
+    def closure(self, start: Met, kinds: str, *, beside: bool = False) -> Met:
         """All that is reached from some nodes, by one recursive query.
 
         It is deduplicated by node alone: with the depth beside it, it would enumerate paths.
+
+        Args:
+            start: where to begin.
+            kinds: a key of `FOLLOWED`.
+            beside: leave out what columns lead to: beside a walk among columns, that is decided
+                by these alone.
         """
-        from sqlalchemy import select
+        from sqlalchemy import exists, select
 
         if not start:
             return {}
         seed = select(self._node.c.id).where(within(self._connection, self._node.c.id, start))
         reached = seed.cte("reached", recursive=True)
         step = select(self._far).where(self._near == reached.c.id, *self._holds(FOLLOWED[kinds]))
+        if beside:
+            other = self._edge.alias()
+            column = other.c.kind.between(*FOLLOWED["column"])
+            step = step.where(~exists().where(other.c.target == self._far, column))
         reached = reached.union(self._dated(step))
         return dict(self._named(reached, reached.c.id))
 
@@ -148,9 +158,12 @@ class Follow:
 
     def nodes(self, kinds: Iterable[str] = (), **values: Iterable[Any]) -> Met:
         """The nodes of which a column has one of some values, perhaps of certain kinds only."""
-        from sqlalchemy import select
+        from sqlalchemy import or_, select
 
+        time, moment = self._node.c.time, self._asked.as_of
         query = select(self._node.c.id, self._node.c.uri)
+        if moment is not None:
+            query = query.where(or_(time.is_(None), time <= moment))
         if kinds:
             query = query.where(self._node.c.kind.in_(list(kinds)))
         found: Met = {}
@@ -158,3 +171,13 @@ class Follow:
             chosen = within(self._connection, self._node.c[column], wanted)
             found |= dict(fetch(self._connection, query.where(chosen)))
         return found
+
+    def later(self, uris: Iterable[str]) -> set[str]:
+        """Those of some nodes that came to be after the moment that is asked about."""
+        from sqlalchemy import select
+
+        moment, uri = self._asked.as_of, self._node.c.uri
+        if moment is None:
+            return set()
+        chosen = within(self._connection, uri, uris), self._node.c.time > moment
+        return {row[0] for row in fetch(self._connection, select(uri).where(*chosen))}

@@ -91,11 +91,11 @@ class _Walker:
 
     # --- the parts of a walk ---------------------------------------------------------------
 
-    def _table(self, start: Met, coarse: bool = False) -> None:
-        """Walk on among things."""
+    def _table(self, start: Met, *, coarse: bool = False, beside: bool = False) -> None:
+        """Walk on among things; `beside` a walk among columns."""
         self._enter(start, "table", coarse)
         if self._asked.direction == "down":
-            self._enter(self._follow.closure(start, "down"), "table", coarse)
+            self._enter(self._follow.closure(start, "down", beside=beside), "table", coarse)
             return
         straight, climbed = self._follow.ancestors(start)
         self._enter(straight, "table", coarse)
@@ -104,12 +104,16 @@ class _Walker:
     def _columns(self, start: Met) -> None:
         """Walk from column to column, and from those that lead to no column among things."""
         met = start | self._follow.closure(start, "column")
-        columns = {number: uri for number, uri in met.items() if is_column(uri)}
+        every = {number: uri for number, uri in met.items() if is_column(uri)}
+        late = self._follow.later(map(owner, every.values()))  # a column has its owner's time
+        columns = {number: uri for number, uri in every.items() if owner(uri) not in late}
         self._enter(columns, "column")
-        self._table({number: uri for number, uri in met.items() if number not in columns})
+        things = {number: uri for number, uri in met.items() if number not in every}
+        self._table(things, beside=True)
         leading = {here for here, _ in self._follow.pairs(columns, FOLLOWED["made"])}
         if self._asked.direction == "down":
-            self._table(self._follow.nodes(_PRECISE, uri=map(owner, columns.values())))
+            exact = self._follow.nodes(_PRECISE, uri=map(owner, columns.values()))
+            self._table(exact, beside=True)
         self._fall_back({number: uri for number, uri in columns.items() if number not in leading})
 
     def _to_columns(self, start: Met) -> Met:
@@ -137,7 +141,7 @@ class _Walker:
         found = {uri: number for number, uri in self._follow.nodes(uri=owners.values()).items()}
         self.back += [(number, found[uri]) for number, uri in owners.items() if uri in found]
         rest = {number: uri for uri, number in found.items() if number not in self.met}
-        self._table(rest, coarse=True)
+        self._table(rest, coarse=True, beside=True)
 
     def _enter(self, nodes: Met, plane: str, coarse: bool = False) -> Met:
         """Note nodes as met; those that are new."""

@@ -48,7 +48,9 @@ RULES = {
     "kfp-tags": Rule(7, "a run and the pipeline run or task that its `kfp.*` tags name"),
     "ray-job": Rule(8, "a run and the Ray job that it ran in"),
     "request-id": Rule(9, "a trace and the prediction with its request id", optional=True),
-    "report-column": Rule(10, "a column of a report and the column so named of what it watches"),
+    "report-column": Rule(
+        10, "a column of a report and the column so named of what it watches", optional=True
+    ),
     "process": Rule(
         11,
         "a folder of event files and the run that its host and process wrote then",

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -156,10 +155,7 @@ def cluster() -> Iterator[Cluster]:
 def stop(head: subprocess.Popen[bytes]) -> None:
     """End the head and what it started, by their ids."""
     family = psutil.Process(head.pid).children(recursive=True)
-    head.send_signal(signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        head.wait(5)
-    for process in [*family, psutil.Process(head.pid)] if head.poll() is None else family:
+    for process in (head, *family):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     head.wait(10)

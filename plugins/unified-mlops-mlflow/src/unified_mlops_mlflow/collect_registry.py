@@ -1,7 +1,8 @@
 """What MLflow's registry says: models, versions, and what their aliases meant and when.
 
 MLflow gives no time to a change of an alias, and forgets what was deleted. So the cursor remembers
-what the last look saw, and what differs now has changed between the two.
+what the last look saw, and what differs now has changed between the two. A registered model that
+was deleted and made anew counts its versions from 1 again: those carry their creation in their URN.
 """
 
 from __future__ import annotations
@@ -68,14 +69,21 @@ class RegistryReader:
         self._memorize()
         known = self._seen.versions.items()
         told = {(name, number) for name, text in known for number in numbers(text)}
-        self._lost = sorted(told - self.versions.keys())
+        self._anew = {
+            name: family.creation_timestamp / 1000
+            for name, family in self.families.items()
+            if self._seen.made.get(name, family.creation_timestamp) != family.creation_timestamp
+        }
+        here = {(name, number) for name, number in self.versions if name not in self._anew}
+        self._lost = sorted(told - here)
         self.gone = set(self._seen.gone) | {f"{n}/{v}" for n, v in self._lost}
 
     def _memorize(self) -> None:
         for name, family in self.families.items():
-            for alias, number in family.aliases.items():
-                if self._memory.get((name, alias), (0, 0.0))[0] != int(number):
-                    self._memory[name, alias] = int(number), self.now
+            for alias, text in family.aliases.items():
+                number, first = self._memory.get((name, alias), (0, 0.0))
+                if number != int(text) or first < self._made(name, number):
+                    self._memory[name, alias] = int(text), self.now
 
     def seen(self) -> Cursor:
         """The cursor with what is to be remembered of this look."""
@@ -87,12 +95,12 @@ class RegistryReader:
             for name, family in sorted(self.families.items())
             if family.aliases
         }
-        here = {f"{name}/{number}" for name, number in self.versions}
         return replace(
             self._seen,
             versions={name: ranges(own[name]) for name in sorted(own)},
             aliases=aliases,
-            gone=tuple(sorted(self.gone - here)),
+            made={name: self.families[name].creation_timestamp for name in sorted(self.families)},
+            gone=tuple(sorted(self.gone)),
         )
 
     def changed(self) -> Found:
@@ -112,7 +120,8 @@ class RegistryReader:
         """What became of aliases and versions between the last look and this one."""
         for name, number in self._lost:
             text, uri = f"models:/{name}/{number}", registered_uri(self._instance, name)
-            ended = self._alias(text, "", since=self.now, after=self._seen.looked)
+            since = self._anew.get(name, self.now)  # the old one was gone by then
+            ended = self._alias(text, "", since=since, after=self._seen.looked)
             yield Observation(f"{uri}/{number}/deleted", aliases=(ended,))
         for name in sorted(self.families.keys() | self._seen.aliases.keys()):
             family = self.families.get(name)
@@ -120,7 +129,7 @@ class RegistryReader:
             old = self._seen.aliases.get(name, {})
             for alias in sorted(new.keys() | old.keys()):
                 now = int(new[alias]) if alias in new else None
-                if now != old.get(alias):
+                if now != old.get(alias) or name in self._anew:
                     key = f"{registered_uri(self._instance, name)}@{alias}"
                     yield Observation(key, aliases=tuple(self._meanings(name, alias, now)))
 
@@ -137,12 +146,24 @@ class RegistryReader:
         first = self._memory[name, alias][1]
         others = [v for n, v in self.versions if n == name and v != number and looked is None]
         for other in others:
-            uri, made = registered_uri(self._instance, name, str(other)), self._made(name, other)
-            yield self._alias(text, uri, since=made, until=first)
+            yield self._meant(text, name, other, since=self._made(name, other), until=first)
         moved = others or alias in self._seen.aliases.get(name, {})
         after = max(looked or 0, self._made(name, number))
-        uri = registered_uri(self._instance, name, str(number))
-        yield self._alias(text, uri, since=max(first, after) if moved else after, after=after)
+        since = max(first, after) if moved else after
+        yield self._meant(text, name, number, since=since, after=after)
+
+    def _meant(self, text: str, name: str, number: int, **times: float) -> Alias:
+        """A name of a version, which has that version's columns."""
+        version = self.versions.get((name, number))
+        columns = self._columns(version) if version else ()
+        return self._alias(text, self._uri(name, number), columns=columns, **times)
+
+    def _uri(self, name: str, number: int) -> str:
+        """The URN of a version; one whose number has been used before is told apart from that."""
+        uri, version = registered_uri(self._instance, name, str(number)), (name, number)
+        if f"{name}/{number}" in self.gone and version in self.versions:
+            return urn.definition(uri, str(self.versions[version].creation_timestamp))
+        return uri
 
     def _made(self, name: str, number: int) -> float:
         version = self.versions.get((name, number))
@@ -165,7 +186,7 @@ class RegistryReader:
 
     def _version(self, version: ModelVersion, at: int) -> Observation:
         name, number = version.name, str(version.version)
-        uri, made = registered_uri(self._instance, name, number), version.creation_timestamp / 1000
+        uri, made = self._uri(name, int(number)), version.creation_timestamp / 1000
         nodes = [Node(uri, "model_version", hygiene.clean(f"{name}@{number}"), time=made)]
         edges = [Edge(registered_uri(self._instance, name), "VERSION_OF", uri)]
         columns = self._columns(version)
@@ -192,8 +213,10 @@ class RegistryReader:
         if source.startswith(LOGGED_MODEL):
             return model_uri(source.removeprefix("models:/").partition("/")[0])
         if source.startswith("models:/") and source.count("/") == 2:  # a copy of another version
-            original, _, copied = source.removeprefix("models:/").partition("/")
-            return registered_uri(self._instance, original, copied)
+            if (original := self._copied(version)) is not None:
+                return self._uri(original.name, int(original.version))
+            name, _, number = source.removeprefix("models:/").partition("/")
+            return registered_uri(self._instance, name, number)
         if source.startswith("runs:/"):
             return run_uri(source.removeprefix("runs:/").partition("/")[0])
         return run_uri(version.run_id) if version.run_id else None
@@ -202,12 +225,16 @@ class RegistryReader:
         source = version.source or ""
         if source.startswith(LOGGED_MODEL):
             return self._models.columns(source.removeprefix("models:/").partition("/")[0])
-        if source.startswith("models:/"):
-            original, _, number = source.removeprefix("models:/").partition("/")
-            copied = self.versions.get((original, int(number))) if number.isdigit() else None
-            if copied is not None and copied is not version:
-                return self._columns(copied)
+        if (original := self._copied(version)) is not None:
+            return self._columns(original)
         return self._models.columns_at(source) if source else ()
+
+    def _copied(self, version: ModelVersion) -> ModelVersion | None:
+        """The version that one is a copy of, unless what is called so now was made later."""
+        name, _, number = (version.source or "").removeprefix("models:/").partition("/")
+        found = self.versions.get((name, int(number))) if number.isdigit() else None
+        later = found is not None and found.creation_timestamp > version.creation_timestamp
+        return None if found is version or later else found
 
 
 def _is_run(uri: str) -> bool:

@@ -41,7 +41,10 @@ EVALUATED_TAG = "mlflow.datasets"
 """MLflow's evaluator writes here which models it evaluated, on which data."""
 TRAINING = "training"
 SHOWN_PARAMS = 10
-_MODEL = re.compile(r"models:/[^\s?#]+")
+MILLISECOND = 0.001
+"""MLflow cuts its times to whole ones: a run may have gone on for the rest of its last."""
+_MODEL = re.compile(r"models:/([^:?#\n]+)")
+"""MLflow takes blanks in the name of a registered model, and no colon."""
 _MADE = re.compile(r"output|result|regist|produc|publish|promot", re.IGNORECASE)
 """In the name of a param: the model that it names is one that the run makes."""
 
@@ -122,7 +125,8 @@ class RunReader:
         host, pid = self.tags.get(context.HOST_TAG), self.tags.get(context.PID_TAG)
         if host and pid:
             name = f"process:{host}:{pid}"
-            yield Alias(name, self.uri, since=self.start, until=self.end)
+            until = None if self.end is None else self.end + MILLISECOND
+            yield Alias(name, self.uri, since=self.start, until=until)
 
     # --- data ------------------------------------------------------------------------------
 
@@ -212,7 +216,10 @@ class RunReader:
         outputs = self.run.outputs.model_outputs if self.run.outputs else ()
         own = {f"models:/{output.model_id}" for output in outputs}
         for text in dict.fromkeys(self._model_texts()):
-            if text not in own:
+            bare = text.removeprefix("models:/")
+            if hygiene.clean(bare) != bare:
+                self.unresolved.append(f"it names a model and a secret: {hygiene.clean(bare)!r}")
+            elif text not in own:
                 self._claim(text, "model-text", "INPUT", self.scope)
 
     def _model_texts(self) -> Iterator[str]:

@@ -20,7 +20,8 @@ class Cursor:
         told: marks of the records that will be read again although they have been told.
         aliases: the version that each alias of each registered model pointed at.
         versions: the versions of each registered model, as ranges.
-        gone: versions, as `<name>/<number>`, that were deleted and may be made anew.
+        made: when each registered model was created, in milliseconds.
+        gone: versions, as `<name>/<number>`, that were deleted and may have been made anew since.
     """
 
     store: str = ""
@@ -31,6 +32,7 @@ class Cursor:
     told: dict[str, str] = field(default_factory=dict)
     aliases: dict[str, dict[str, int]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    made: dict[str, int] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
 
     @classmethod

@@ -56,7 +56,7 @@ def register(
     """
     logged = client.get_logged_model(model.ref.id)
     if _family(client, name) is None:
-        client.create_registered_model(name)
+        _make_family(client, name)
     with store.as_global():
         return client.create_model_version(
             name,
@@ -117,6 +117,17 @@ def record(store: Store, client: MlflowClient, version: ModelVersion) -> ModelVe
     location = client.get_model_version_download_uri(name, number)
     inputs = models.signature_columns(client, location)
     return version_record(found, inputs, store.instance(client))
+
+
+def _make_family(client: MlflowClient, name: str) -> None:
+    """Create a registered model, unless another process has done so in the meantime."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS" or _family(client, name) is None:
+            raise
 
 
 def _family(client: MlflowClient, name: str) -> RegisteredModel | None:

@@ -105,18 +105,18 @@ class Datasets:
             return
         for field, made in part(facet, "fields").items():
             for one in items(made if isinstance(made, Mapping) else {}, "inputFields"):
-                yield from self._joined(one, self.column(target, field))
+                yield from self._joined(one, self._made(one, target, field))
         for one in items(facet, "dataset"):
             yield from self._joined(one, target)
 
-    def explicit(self, facet: Mapping[str, Any], doer: str) -> Iterator[Edge]:
+    def explicit(self, entries: Iterable[Mapping[str, Any]], doer: str) -> Iterator[Edge]:
         """What a job's explicit lineage says of the job itself and of datasets.
 
         Args:
-            facet: the `lineage` facet.
+            entries: those of the `lineage` facet.
             doer: the URN of the run.
         """
-        for entry in items(facet, "entries"):
+        for entry in entries:
             if entry.get("type") == "JOB" and not entry.get("name"):
                 for one in items(entry, "inputs"):
                     yield from self._joined(one, doer, "INPUT")
@@ -128,7 +128,17 @@ class Datasets:
                     yield from self._joined(one, target)
                 for field, made in part(entry, "fields").items():
                     for one in items(made if isinstance(made, Mapping) else {}, "inputs"):
-                        yield from self._joined(one, self.column(target, field))
+                        yield from self._joined(one, self._made(one, target, field))
+
+    def _made(self, source: Mapping[str, Any], target: str, field: str) -> str:
+        """What a source was made into: a column, or the rows of the whole.
+
+        Spark tells by which columns it filters, joins, groups and sorts again for each column of
+        the output. Those say which rows there are, and give no column its values.
+        """
+        made = self.column(target, field)
+        how = [text(one, "type").upper() for one in items(source, "transformations")]
+        return target if how and set(how) == {"INDIRECT"} else made
 
     def _joined(
         self, source: Mapping[str, Any], target: str, kind: EdgeKind | None = None

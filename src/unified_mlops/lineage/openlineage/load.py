@@ -1,7 +1,8 @@
 """OpenLineage events as observations.
 
 The state of a run goes by rank, never by arrival: what ends a run stands, however late its START
-comes or how wrong its clock is. Where an event says explicitly what was made of what, that is
+comes or how wrong its clock is. What a START says of outputs is a promise, which a run that fails
+does not keep: they are taken from the events after it, which tell them again. Where an event says explicitly what was made of what, that is
 taken; otherwise a run read its inputs and wrote its outputs. That every output was made of every
 input is never taken for granted, and Feast's `apply`, which links all sources with all views, links
 nothing here: its registry says what is true.
@@ -105,14 +106,17 @@ def _moved(
     event: Mapping[str, Any], job: Mapping[str, Any], datasets: Datasets, doer: str
 ) -> Iterator[Edge]:
     """What was read and written, if anybody did, and what was made of what."""
+    told, entries = items(event, "outputs"), items(part(job, "facets", "lineage"), "entries")
+    if _is_promise(event):
+        told, entries = [], [entry for entry in entries if entry.get("type") == "JOB"]
     inputs = [datasets.add(one) for one in items(event, "inputs")]
-    outputs = [datasets.add(one) for one in items(event, "outputs")]
+    outputs = [datasets.add(one) for one in told]
     if doer:
         yield from (_edge(uri, "INPUT", doer) for uri in inputs if uri)
         yield from (_edge(doer, "OUTPUT", uri) for uri in outputs if uri)
-    for one in items(event, "outputs"):
+    for one in told:
         yield from datasets.derived(one)
-    yield from datasets.explicit(part(job, "facets", "lineage"), doer)
+    yield from datasets.explicit(entries, doer)
 
 
 def _observed(
@@ -199,6 +203,11 @@ def _edge(source: str, kind: EdgeKind, target: str) -> Edge:
 def _is_derivation(job: Mapping[str, Any]) -> bool:
     """Whether a job is nothing but a derivation that we exported."""
     return text(job, "namespace") == OURS and text(job, "name").startswith(DERIVATION)
+
+
+def _is_promise(event: Mapping[str, Any]) -> bool:
+    """Whether what an event says of outputs is yet to come. Ours are told once, as they stand."""
+    return text(event, "eventType").upper() == "START" and event.get("producer") != PRODUCER
 
 
 def _is_definition(event: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
