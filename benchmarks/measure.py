@@ -46,21 +46,19 @@ def cpu_of(command: Sequence[str], times: int) -> float:
 
 def wall_of(call: Callable[[], object], times: int) -> float:
     """The median wall seconds of a call, after one that is not counted."""
-    call()
-    spent = []
-    for _ in range(times):
-        start = time.perf_counter()
-        call()
-        spent.append(time.perf_counter() - start)
-    return statistics.median(spent)
+    return statistics.median(_walls(call, times))
 
 
 def p95_of(call: Callable[[], object], times: int) -> float:
     """The 95th percentile of the wall seconds of a call, after one that is not counted."""
+    return statistics.quantiles(_walls(call, times), n=20)[-1]
+
+
+def _walls(call: Callable[[], object], times: int) -> list[float]:
     call()
     spent = []
     for _ in range(times):
         start = time.perf_counter()
         call()
         spent.append(time.perf_counter() - start)
-    return statistics.quantiles(spent, n=20)[-1]
+    return spent

@@ -494,7 +494,10 @@ class LineageHooks:
     def mlops_collect_lineage(self, cursor: str | None) -> Collection:
         """Read the tool's own store for what has been recorded since the cursor.
 
+        A store that is not there tells nothing, and is not made.
+
         :param cursor: what the last collection returned; None for everything.
+        :raises BackendError: the store is locked, half-written, of a newer schema, or away.
         """
         raise NotImplementedError
 

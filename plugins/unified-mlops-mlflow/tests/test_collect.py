@@ -161,13 +161,33 @@ def test_tags_of_the_surroundings_are_claims_on_what_the_run_is_part_of(
     assert {(claim.kind, claim.thing) for claim in claims} == {("PARENT_OF", seen.nodes[0].uri)}
 
 
+def test_the_name_of_a_registered_model_may_hold_blanks(native, fresh):
+    texts = {"a": "models:/late departures é@prod", "b": "models:/late departures é/1"}
+    with native.start_run() as run:
+        native.log_params(texts)
+        native.set_tag("model_uri", "models:/a tag/2")
+        native.log_params({"c": "see models:/delay/1", "d": "models:/x\nmodels:/y"})
+    claims = told(fresh)[f"run/{run.info.run_id}"].claims
+    names = {claim.name for claim in claims if claim.rule == "model-text"}
+    assert names == {*texts.values(), "models:/a tag/2"}
+
+
+def test_a_secret_behind_the_name_of_a_model_is_not_kept(native, fresh):
+    with native.start_run() as run:
+        native.log_params({"model": "models:/delay/1 password=hunter2"})
+    seen = told(fresh)[f"run/{run.info.run_id}"]
+    assert not seen.claims and "delay/1" in seen.unresolved[0]
+    assert "hunter2" not in repr(seen)
+
+
 def test_a_process_means_its_run_until_the_run_ends(native, fresh):
     tags = {"unified_mlops.host": "h", "unified_mlops.pid": "7"}
     with native.start_run(tags=tags) as run:
         open_ = told(fresh)[f"run/{run.info.run_id}"].aliases[0]
     ended = native.get_run(run.info.run_id).info
     closed = told(fresh)[f"run/{run.info.run_id}"].aliases[0]
-    since, until = ended.start_time / 1000, ended.end_time / 1000
+    since = ended.start_time / 1000
+    until = ended.end_time / 1000 + 0.001  # whole milliseconds, of which the last had begun
     uri = run_uri(run.info.run_id)
     assert open_ == Alias("process:h:7", uri, since=since)
     assert closed == Alias("process:h:7", uri, since=since, until=until)
@@ -333,9 +353,110 @@ def test_a_version_number_that_is_used_again_means_the_new_one_from_its_creation
     ):
         step()
         cursor = fresh.mlops_collect_lineage(cursor).cursor
-    made = version_of(client, "delay").creation_timestamp / 1000
-    uri = registered_uri(instance(fresh), "delay", "1")
-    assert told(fresh, cursor)[uri].aliases[0].since == made
+    made = version_of(client, "delay").creation_timestamp
+    uri = f"{registered_uri(instance(fresh), 'delay', '1')}@{made}"
+    second = fresh.mlops_collect_lineage(cursor)
+    (seen,) = [each for each in second.observations if each.key == uri]
+    assert (seen.aliases[0].uri, seen.aliases[0].since) == (uri, made / 1000)
+    client.set_model_version_tag("delay", "1", "k", "v")
+    client.update_model_version("delay", "1", "told again, as it was changed")
+    assert told(fresh, second.cursor).keys() <= {uri, uri.rpartition("/")[0]}
+
+
+def graph(plugin, folder, steps):
+    """What a graph holds that was collected before the first step and after each."""
+    from unified_mlops.lineage.store import Store
+
+    store, cursor = Store(folder / "lineage.db"), None
+    for step in (lambda: None, *steps):
+        step()
+        found = plugin.mlops_collect_lineage(cursor)
+        store.add("mlflow", list(found.observations))
+        cursor = found.cursor
+    return store
+
+
+@pytest.mark.parametrize("looked", [True, False])
+def test_a_model_that_was_deleted_and_made_again_is_another_one(native, fresh, tmp_path, looked):
+    """Whether or not anybody looked while it was gone."""
+    client, models, runs = native.MlflowClient(), [], []
+
+    def register():
+        models.append(log_model(native).model_id)
+        client.create_registered_model("delay")
+        client.create_model_version("delay", f"models:/{models[-1]}", model_id=models[-1])
+        client.set_registered_model_alias("delay", "prod", "1")
+
+    def use():
+        time.sleep(0.01)
+        for text in ("models:/delay/1", "models:/delay@prod"):
+            with native.start_run() as run:
+                native.log_param("model_uri", text)
+            runs.append(run_uri(run.info.run_id))
+
+    def delete():
+        client.delete_registered_model("delay")
+        if not looked:
+            register()
+
+    store = graph(fresh, tmp_path, [register, use, delete, register if looked else use, use])
+    old = registered_uri(instance(fresh), "delay", "1")
+    new = f"{old}@{client.get_model_version('delay', '1').creation_timestamp}"
+    edges = {(e.source, e.kind, e.target) for e in store.edges() if e.level != "inferred"}
+    made = {(s, t) for s, kind, t in edges if kind == "DERIVES" and t in (old, new)}
+    assert made == {(model_uri(models[0]), old), (model_uri(models[1]), new)}
+    used = {t: s for s, kind, t in edges if kind == "INPUT"}
+    for run in runs[:2]:
+        assert used[run] == old
+    for run in runs[-2:]:
+        assert used[run] == new
+
+
+def test_a_copy_of_a_version_is_made_of_the_one_that_there_was(native, fresh, tmp_path):
+    client = native.MlflowClient()
+
+    def register():
+        client.create_registered_model("delay")
+        version_of(client, "delay")
+
+    def copy(name):
+        return lambda: client.copy_model_version("models:/delay/1", name)
+
+    store = graph(
+        fresh,
+        tmp_path,
+        [
+            register,
+            copy("first"),
+            lambda: client.delete_registered_model("delay"),
+            register,
+            copy("second"),
+            lambda: client.update_model_version("first", "1", "told again"),
+        ],
+    )
+    inst = instance(fresh)
+    old = registered_uri(inst, "delay", "1")
+    new = f"{old}@{client.get_model_version('delay', '1').creation_timestamp}"
+    copies = {registered_uri(inst, name, "1"): name for name in ("first", "second")}
+    made = {(e.source, copies[e.target]) for e in store.edges() if e.target in copies}
+    assert {(source, name) for source, name in made if "/delay/" in source} == {
+        (old, "first"),
+        (new, "second"),
+    }
+
+
+def test_an_alias_has_the_columns_of_the_version_that_it_means(native, fresh):
+    client = native.MlflowClient()
+    client.create_registered_model("delay")
+    for _ in range(2):
+        model = log_model(native).model_id
+        client.create_model_version("delay", f"models:/{model}", model_id=model)
+    client.set_registered_model_alias("delay", "prod", "1")
+    first = fresh.mlops_collect_lineage(None)
+    client.set_registered_model_alias("delay", "prod", "2")
+    for found in (first, fresh.mlops_collect_lineage(first.cursor)):
+        meant = [a for each in found.observations for a in each.aliases if "@prod" in a.name]
+        assert meant and {alias.fields for alias in meant} == {("a", "b")}
 
 
 def test_names_with_odd_characters_keep_one_spelling_in_aliases(native, fresh):

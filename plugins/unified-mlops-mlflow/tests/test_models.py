@@ -14,6 +14,7 @@ from sklearn.preprocessing import FunctionTransformer
 from unified_mlops.errors import ArgumentError, NotFoundError, UnsupportedError
 from unified_mlops.lineage import urn
 from unified_mlops.records import Ref
+from unified_mlops_mlflow import registry
 
 EXAMPLE = pd.DataFrame({"a": [x / 10 for x in range(20)], "b": [float(x % 3) for x in range(20)]})
 TARGET = [int(x > 9) for x in range(20)]
@@ -125,6 +126,21 @@ def test_versions_are_numbered_and_keep_labels_run_and_signature(plugin, name, l
     assert [each.version for each in plugin.mlops_list_models(name)] == ["1", "2"]
     assert plugin.mlops_get_model(name, "2") == second
     assert plugin.mlops_get_native(second.ref).source == f"models:/{logged.ref.id}"
+
+
+def test_another_process_may_make_the_registered_model_in_between(
+    plugin, client, name, logged, monkeypatch
+):
+    look = registry._family
+
+    def overtaken(own, wanted):
+        found = look(own, wanted)
+        if found is None:
+            client.create_registered_model(wanted)
+        return found
+
+    monkeypatch.setattr(registry, "_family", overtaken)
+    assert plugin.mlops_register_model(logged, name, {}).version == "1"
 
 
 def test_an_alias_moves_and_labels_are_added(plugin, name, logged, version):

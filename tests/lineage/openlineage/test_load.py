@@ -100,6 +100,33 @@ def test_column_lineage_joins_columns_and_a_filter_joins_the_whole() -> None:
     }
 
 
+def made_of(field: str, *kinds: str) -> dict[str, Any]:
+    how = [{"type": kind, "subtype": "X"} for kind in kinds]
+    return {"namespace": "s3://b", "name": "k", "field": field, "transformations": how}
+
+
+def test_a_column_that_only_chooses_rows_joins_the_whole_wherever_it_is_told() -> None:
+    """Spark tells its filters and joins again for each column, unless it is set not to."""
+    sources = [
+        made_of("a", "DIRECT"),
+        made_of("day", "INDIRECT", "INDIRECT"),
+        made_of("both", "INDIRECT", "DIRECT"),
+        made_of("untold"),
+    ]
+    facet = {"fields": {"c": {"inputFields": sources}}}
+    output = {"namespace": "s3://b", "name": "o", "facets": {"columnLineage": facet}}
+    entry = {**output, "facets": {}, "type": "DATASET", "fields": {"c": {"inputs": sources}}}
+    job = {"namespace": "x", "name": "y", "facets": {"lineage": {"entries": [entry]}}}
+    for told in (event(outputs=[output]), event(outputs=[], job=job)):
+        derived = {(source, target) for source, kind, target in ends(told) if kind == "DERIVES"}
+        assert derived == {
+            ("s3://b/k#a", "s3://b/o#c"),
+            ("s3://b/k#both", "s3://b/o#c"),
+            ("s3://b/k#untold", "s3://b/o#c"),
+            ("s3://b/k#day", "s3://b/o"),
+        }
+
+
 def test_explicit_lineage_is_taken_as_it_is() -> None:
     one, two = ({"namespace": "s3://b", "name": name, "type": "DATASET"} for name in "xy")
     entries = [{**two, "inputs": [one, {"type": "JOB"}]}, {"type": "JOB", "inputs": [one]}]
@@ -159,6 +186,51 @@ def test_a_state_goes_by_rank_and_not_by_arrival_nor_by_clock(
     nodes, edges = found[0]
     assert nodes[RUN].attributes["state"] == state
     assert {edge.kind for edge in edges} == {"INPUT", "OUTPUT", "PARENT_OF"}
+
+
+ENDS = ("FAIL", "ABORT")
+PROMISED = {
+    "namespace": "s3://b",
+    "name": "o",
+    "facets": {
+        "schema": {"fields": [{"name": "c"}]},
+        "columnLineage": {"fields": {"c": {"inputFields": [made_of("a")]}}},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "written"),
+    [
+        (("START", "FAIL"), False),
+        (("START", "ABORT"), False),
+        (("START",), False),
+        (("START", "COMPLETE"), True),
+        (("START", "RUNNING", "FAIL"), True),
+    ],
+)
+def test_what_a_start_promised_and_no_later_event_tells_was_not_written(
+    tmp_path: Path, kinds: tuple[str, ...], written: bool
+) -> None:
+    entry = {"namespace": "s3://b", "name": "o", "type": "DATASET", "inputs": [{"type": "JOB"}]}
+    read = {"type": "JOB", "inputs": [{"namespace": "s3://b", "name": "r", "type": "DATASET"}]}
+    job = {**event()["job"], "facets": {"lineage": {"entries": [entry, read]}}}
+    whole = {"outputs": [PROMISED], "job": job}
+    told = [event(kind, **({"outputs": []} if kind in ENDS else whole)) for kind in kinds]
+    for number, order in enumerate(permutations(told)):
+        (tmp_path / str(number)).mkdir()
+        nodes, edges = graph(tmp_path / str(number), list(order))
+        found = {(edge.source, edge.kind, edge.target) for edge in edges}
+        assert {("s3://b/k", "INPUT", RUN), ("s3://b/r", "INPUT", RUN)} <= found
+        assert ((RUN, "OUTPUT", "s3://b/o") in found) == written
+        assert (("s3://b/k#a", "DERIVES", "s3://b/o#c") in found) == written
+        assert ("s3://b/o" in nodes) == written
+
+
+def test_an_event_of_ours_on_a_run_that_has_not_begun_is_no_promise() -> None:
+    assert (RUN, "OUTPUT", "openlineage://warehouse/db.t") in ends(
+        event("START", producer="urn:unified-mlops")
+    )
 
 
 def test_a_run_that_has_not_ended_is_running(tmp_path: Path) -> None:

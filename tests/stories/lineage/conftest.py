@@ -10,6 +10,7 @@ from operator import add
 from pathlib import Path
 
 import pytest
+from tests.stories.lineage.feast_repo import FeastRepo
 from tests.stories.lineage.native import Bench, blank_database, without_us
 from tests.stories.lineage.scenario import Score, Truth, measure
 
@@ -45,6 +46,17 @@ def bench(
 
 
 @pytest.fixture
+def repo(bench: Bench) -> FeastRepo:
+    """A Feast repo that writes on MLflow's runs, and the data of two views."""
+    from tests.stories.lineage.test_features import DATA
+
+    made = bench.feast(mlflow={"enabled": True, "tracking_uri": bench.uri})
+    for name in ("sales", "moved"):
+        bench.file(f"repo/data/{name}.parquet", DATA)
+    return made
+
+
+@pytest.fixture
 def check(request: pytest.FixtureRequest) -> Check:
     """Compare a session's graph with the truth, all of it, and keep the score."""
 
@@ -66,6 +78,11 @@ def check(request: pytest.FixtureRequest) -> Check:
         return score
 
     return check
+
+
+def pytest_ignore_collect(config: pytest.Config) -> bool | None:
+    """All here are stories, and import the tools: a run without stories does not load them."""
+    return True if config.option.markexpr == "not story" else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -46,7 +46,8 @@ import json, sys, ray
 folder = sys.argv[1]
 ray.init(log_to_driver=False)
 ray.data.DataContext.get_current().enable_progress_bars = False
-ray.data.read_parquet(folder + "/raw.parquet").drop_columns(["b"]).write_parquet(folder + "/clean")
+raw = ray.data.read_parquet(folder + "/raw.parquet", columns=["a", "y"], override_num_blocks=1)
+raw.write_parquet(folder + "/clean")
 worker = ray.remote(fit).options(num_cpus=0).remote(folder + "/clean")
 own = fit(folder + "/raw.parquet")
 print(json.dumps([ray.get(worker), own]))

@@ -11,18 +11,10 @@ from mlflow.models import infer_signature
 from sklearn.linear_model import LinearRegression
 from tests.stories.lineage.conftest import Check
 from tests.stories.lineage.native import Bench, FeastRepo
-from tests.stories.lineage.test_features import BOTH, DATA, SALES, another, retrieve
+from tests.stories.lineage.test_features import BOTH, SALES, another, retrieve
 from tests.stories.lineage.test_tracking import FRAME, train, trained, use
 
 pytestmark = pytest.mark.story
-
-
-@pytest.fixture
-def repo(bench: Bench) -> FeastRepo:
-    made = bench.feast(mlflow={"enabled": True, "tracking_uri": bench.uri})
-    for name in ("sales", "moved"):
-        bench.file(f"repo/data/{name}.parquet", DATA)
-    return made
 
 
 def test_a_view_that_was_deleted_and_came_again(

@@ -43,7 +43,7 @@ TRAINING = "training"
 SHOWN_PARAMS = 10
 MILLISECOND = 0.001
 """MLflow cuts its times to whole ones: a run may have gone on for the rest of its last."""
-_MODEL = re.compile(r"models:/([^:?#\n]+)")
+_MODEL = re.compile(r"models:/[^:?#\n]+")
 """MLflow takes blanks in the name of a registered model, and no colon."""
 _MADE = re.compile(r"output|result|regist|produc|publish|promot", re.IGNORECASE)
 """In the name of a param: the model that it names is one that the run makes."""
@@ -216,9 +216,8 @@ class RunReader:
         outputs = self.run.outputs.model_outputs if self.run.outputs else ()
         own = {f"models:/{output.model_id}" for output in outputs}
         for text in dict.fromkeys(self._model_texts()):
-            bare = text.removeprefix("models:/")
-            if hygiene.clean(bare) != bare:
-                self.unresolved.append(f"it names a model and a secret: {hygiene.clean(bare)!r}")
+            if (shown := hygiene.clean(text)) != text:
+                self.unresolved.append(f"{shown!r} names no model: more stands there, kept secret")
             elif text not in own:
                 self._claim(text, "model-text", "INPUT", self.scope)
 

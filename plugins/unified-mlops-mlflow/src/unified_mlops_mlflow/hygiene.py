@@ -10,6 +10,7 @@ from unified_mlops.records import Scalar
 
 LONGEST = 200
 """Characters of a text that are shown."""
+MODELS = "models:/"
 _SECRET_KEY = re.compile(
     r"passw|pwd|passphrase|token(?!s|iz)|secret|credential|signature|(^|[^a-z])(auth|sas|pat)([^a-z]|$)"
     r"|(^|[^a-z]|api|access|private|account)keys?([^a-z]|$)",
@@ -23,8 +24,8 @@ _SECRET_VALUE = re.compile(
 
 def clean(text: str) -> str:
     """A text without the credentials in it."""
-    if not text.startswith("models:/"):  # `models:/name@alias` looks like a user and a host
-        text = urn.without_secrets(text)
+    scheme = MODELS if text.startswith(MODELS) else ""  # `models:/name@alias` looks like a user
+    text = scheme + urn.without_secrets(text.removeprefix(scheme))
     return "***" if _SECRET_VALUE.search(text) else text
 
 

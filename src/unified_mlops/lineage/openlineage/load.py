@@ -2,10 +2,10 @@
 
 The state of a run goes by rank, never by arrival: what ends a run stands, however late its START
 comes or how wrong its clock is. What a START says of outputs is a promise, which a run that fails
-does not keep: they are taken from the events after it, which tell them again. Where an event says explicitly what was made of what, that is
-taken; otherwise a run read its inputs and wrote its outputs. That every output was made of every
-input is never taken for granted, and Feast's `apply`, which links all sources with all views, links
-nothing here: its registry says what is true.
+does not keep: they are taken from the events after it, which tell them again. Where an event says
+explicitly what was made of what, that is taken; otherwise a run read its inputs and wrote its
+outputs. That every output was made of every input is never taken for granted, and Feast's `apply`,
+which links all sources with all views, links nothing here: its registry says what is true.
 """
 
 from __future__ import annotations
