@@ -85,7 +85,7 @@ def test_a_model_whose_files_are_out_of_reach_is_told_and_said(fresh, native, mo
         raise ConnectionRefusedError(location)
 
     info = log_model(native)
-    monkeypatch.setattr(models, "signature_columns", away)
+    monkeypatch.setattr(models, "read_signature", away)
     seen = told(fresh)[f"model/{info.model_id}"]
     assert "ConnectionRefusedError" in seen.unresolved[0]
     assert seen.aliases[0].fields is None

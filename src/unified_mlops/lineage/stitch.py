@@ -63,5 +63,10 @@ RULES = {
         optional=True,
     ),
     "frame-stamp": Rule(13, "a file and the feature retrieval that is stamped on its frame"),
+    "openlineage-promise": Rule(
+        14,
+        "an output that an OpenLineage run told of at its start, once it completes",
+        optional=True,
+    ),
 }
 """By the name that stands as `rule` on the edges that a rule made."""

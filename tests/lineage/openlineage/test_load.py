@@ -188,7 +188,6 @@ def test_a_state_goes_by_rank_and_not_by_arrival_nor_by_clock(
     assert {edge.kind for edge in edges} == {"INPUT", "OUTPUT", "PARENT_OF"}
 
 
-ENDS = ("FAIL", "ABORT")
 PROMISED = {
     "namespace": "s3://b",
     "name": "o",
@@ -200,31 +199,38 @@ PROMISED = {
 
 
 @pytest.mark.parametrize(
-    ("kinds", "written"),
+    ("told", "level"),
     [
-        (("START", "FAIL"), False),
-        (("START", "ABORT"), False),
-        (("START",), False),
-        (("START", "COMPLETE"), True),
-        (("START", "RUNNING", "FAIL"), True),
+        ({"START": True, "FAIL": False}, None),
+        ({"START": True, "ABORT": False}, None),
+        ({"START": True}, None),
+        ({"START": True, "COMPLETE": False}, "derived"),
+        ({"START": True, "COMPLETE": True}, "recorded"),
+        ({"START": True, "RUNNING": True, "FAIL": False}, "recorded"),
+        ({"START": False, "FAIL": True}, "recorded"),
     ],
 )
-def test_what_a_start_promised_and_no_later_event_tells_was_not_written(
-    tmp_path: Path, kinds: tuple[str, ...], written: bool
+def test_what_a_start_promised_is_written_by_a_run_that_completes_and_no_other(
+    tmp_path: Path, told: dict[str, bool], level: str | None
 ) -> None:
-    entry = {"namespace": "s3://b", "name": "o", "type": "DATASET", "inputs": [{"type": "JOB"}]}
+    """`told`: the events of a run, and whether each tells of the output."""
+    entry = {"namespace": "s3://b", "name": "p", "type": "DATASET", "inputs": [{"type": "JOB"}]}
     read = {"type": "JOB", "inputs": [{"namespace": "s3://b", "name": "r", "type": "DATASET"}]}
     job = {**event()["job"], "facets": {"lineage": {"entries": [entry, read]}}}
-    whole = {"outputs": [PROMISED], "job": job}
-    told = [event(kind, **({"outputs": []} if kind in ENDS else whole)) for kind in kinds]
-    for number, order in enumerate(permutations(told)):
+    whole, bare = {"outputs": [PROMISED], "job": job}, {"outputs": []}
+    events = [event(kind, **(whole if tells else bare)) for kind, tells in told.items()]
+    for number, order in enumerate(permutations(events)):
         (tmp_path / str(number)).mkdir()
-        nodes, edges = graph(tmp_path / str(number), list(order))
-        found = {(edge.source, edge.kind, edge.target) for edge in edges}
-        assert {("s3://b/k", "INPUT", RUN), ("s3://b/r", "INPUT", RUN)} <= found
-        assert ((RUN, "OUTPUT", "s3://b/o") in found) == written
-        assert (("s3://b/k#a", "DERIVES", "s3://b/o#c") in found) == written
-        assert ("s3://b/o" in nodes) == written
+        store = Store(tmp_path / str(number) / "lineage.db")
+        for one in order:
+            store.add(COLLECTOR, [observation(one)])
+        found = {(edge.source, edge.kind, edge.target): edge.level for edge in store.edges()}
+        assert {("s3://b/k", "INPUT", RUN), ("s3://b/r", "INPUT", RUN)} <= found.keys()
+        assert found.get((RUN, "OUTPUT", "s3://b/o")) == level
+        assert found.get((RUN, "OUTPUT", "s3://b/p")) == level
+        derived = found.get(("s3://b/k#a", "DERIVES", "s3://b/o#c"))
+        assert derived == (level if level == "recorded" else None)
+        assert store.unresolved() == []
 
 
 def test_an_event_of_ours_on_a_run_that_has_not_begun_is_no_promise() -> None:

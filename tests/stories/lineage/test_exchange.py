@@ -175,13 +175,13 @@ def test_events_in_any_order_and_again(bench: Bench, check: Check, arrival: str)
 
 
 def test_a_job_that_failed_and_was_run_again(bench: Bench, check: Check) -> None:
-    """Its first run told what it was to write before it failed."""
+    """Both runs told at their start what they were to write; the second one did."""
     target = dataset("postgres://warehouse:5432", "shop.public.sales", ["amount"])
     told = [
         event("START", 1, STEP, "load", inputs=[orders("price")], outputs=[target]),
         event("FAIL", 2, STEP, "load", inputs=[orders("price")]),
         event("START", 3, OTHER, "load", inputs=[orders("price")], outputs=[target]),
-        event("COMPLETE", 4, OTHER, "load", inputs=[orders("price")], outputs=[target]),
+        event("COMPLETE", 4, OTHER, "load"),
     ]
     session = bench.collect()
     take(session, bench.folder / "events", told)
@@ -193,6 +193,4 @@ def test_a_job_that_failed_and_was_run_again(bench: Bench, check: Check) -> None
     for run in (failed, done):
         truth.edge(ORDERS, "INPUT", run)
     truth.edge(done, "OUTPUT", table)
-    why = "an event that starts a run tells what it is to write, and nothing takes it back"
-    truth.false(failed, "OUTPUT", table, why=why)
     check(session, truth)

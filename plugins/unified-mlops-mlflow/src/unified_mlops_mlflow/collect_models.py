@@ -60,7 +60,7 @@ class Models:
         """The columns of the signature of the model in a place; a place may be out of reach."""
         if location not in self._columns:
             try:
-                self._columns[location] = models.signature_columns(self._client, location)
+                self._columns[location] = models.read_signature(self._client, location)
             except Exception as error:  # noqa: BLE001  each kind of artifact store raises its own
                 self._columns[location] = ()
                 self.unreadable[location] = type(error).__name__

@@ -165,7 +165,9 @@ class RunReader:
                 self.edges.append(Edge(urn.owner(source), "DERIVES", uri))
 
     def _read_feast(self, columns: Sequence[str]) -> list[feast_tags.Retrieval]:
-        found, unresolved = feast_tags.read(self.client, self.run, columns)
+        stamped = [item.uri for item in datasets.read_inputs(self.run) if item.uri]
+        known = sum(uri.startswith("feast://") and "/retrieval/" in uri for uri in stamped)
+        found, unresolved = feast_tags.read(self.client, self.run, columns, known)
         self.unresolved += unresolved
         for retrieval in found:
             self.claims += feast_tags.claims(retrieval, self.uri)

@@ -49,7 +49,7 @@ class Retrieval:
 
 
 def read(
-    client: MlflowClient, run: Run, columns: Iterable[str]
+    client: MlflowClient, run: Run, columns: Iterable[str], known: int = 0
 ) -> tuple[list[Retrieval], list[str]]:
     """The retrievals that can be known of a run, and what cannot.
 
@@ -58,6 +58,7 @@ def read(
         run: any run.
         columns: those of the frames that the run was trained on: where the tag was cut, they may
             hold the rest.
+        known: how many retrievals stand among the run's inputs by themselves.
     """
     tags = run.data.tags
     if REFERENCES_TAG not in tags:
@@ -65,7 +66,10 @@ def read(
     history = client.get_metric_history(run.info.run_id, METRIC)
     times = sorted(each.timestamp / 1000 for each in history) or [run.info.start_time / 1000]
     last = _last(tags, times[-1], columns)
-    unresolved, found = [], [last]
+    found = [last]
+    unresolved: list[str] = []
+    if known >= len(times):
+        return found, unresolved  # `umlops run` kept every reference of every retrieval
     if not last.whole:
         count = tags.get("feast.feature_count", "?")
         told = f"{len(last.references)} of {count} feature references"

@@ -141,13 +141,26 @@ def _is_double(column: Any) -> bool:
 
 
 def signature_columns(client: MlflowClient, location: str) -> tuple[str, ...]:
-    """The input columns of a stored model; none where it has no signature, or its file is gone."""
+    """The input columns of a stored model; none where it has no signature, or is out of reach."""
     from mlflow.exceptions import MlflowException
+
+    try:
+        return read_signature(client, location)
+    except MlflowException:
+        return ()
+
+
+def read_signature(client: MlflowClient, location: str) -> tuple[str, ...]:
+    """The input columns of a stored model; none where it has no signature, or its file is gone.
+
+    Raises:
+        MlflowException: it lies behind a server that this client does not speak to.
+    """
     from mlflow.models import Model
 
     try:
         meta = Model.load(fetch(client, f"{location.rstrip('/')}/MLmodel"))
-    except (OSError, MlflowException):
+    except OSError:
         return ()
     inputs = meta.signature.inputs if meta.signature else None
     return tuple(map(str, inputs.input_names())) if inputs and inputs.has_input_names() else ()

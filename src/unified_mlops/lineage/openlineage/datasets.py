@@ -109,14 +109,14 @@ class Datasets:
         for one in items(facet, "dataset"):
             yield from self._joined(one, target)
 
-    def explicit(self, entries: Iterable[Mapping[str, Any]], doer: str) -> Iterator[Edge]:
+    def explicit(self, facet: Mapping[str, Any], doer: str) -> Iterator[Edge]:
         """What a job's explicit lineage says of the job itself and of datasets.
 
         Args:
-            entries: those of the `lineage` facet.
+            facet: the `lineage` facet.
             doer: the URN of the run.
         """
-        for entry in entries:
+        for entry in items(facet, "entries"):
             if entry.get("type") == "JOB" and not entry.get("name"):
                 for one in items(entry, "inputs"):
                     yield from self._joined(one, doer, "INPUT")

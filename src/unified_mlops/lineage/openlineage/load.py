@@ -1,11 +1,11 @@
 """OpenLineage events as observations.
 
 The state of a run goes by rank, never by arrival: what ends a run stands, however late its START
-comes or how wrong its clock is. What a START says of outputs is a promise, which a run that fails
-does not keep: they are taken from the events after it, which tell them again. Where an event says
-explicitly what was made of what, that is taken; otherwise a run read its inputs and wrote its
-outputs. That every output was made of every input is never taken for granted, and Feast's `apply`,
-which links all sources with all views, links nothing here: its registry says what is true.
+comes or how wrong its clock is. What a START says of outputs is a promise: it holds once the run is
+known to be complete, and a run that fails keeps none. Where an event says explicitly what was made
+of what, that is taken; otherwise a run read its inputs and wrote its outputs. That every output was
+made of every input is never taken for granted, and Feast's `apply`, which links all sources with
+all views, links nothing here: its registry says what is true.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,17 @@ from unified_mlops.errors import ArgumentError, LineageError, store_error
 from unified_mlops.lineage.openlineage.datasets import RULE, Datasets, items, part, required, text
 from unified_mlops.lineage.openlineage.naming import DERIVATION, OURS, PRODUCER
 from unified_mlops.lineage.urn import canonical, without_secrets
-from unified_mlops.records import CONTEXTS, EXECUTIONS, Edge, EdgeKind, Node, Observation, Scalar
+from unified_mlops.records import (
+    CONTEXTS,
+    EXECUTIONS,
+    Alias,
+    Claim,
+    Edge,
+    EdgeKind,
+    Node,
+    Observation,
+    Scalar,
+)
 
 COLLECTOR = "openlineage"
 """By whose name the observations are kept."""
@@ -98,25 +109,38 @@ def observation(event: Mapping[str, Any]) -> Observation:
         return _observed(key, datasets, (), (), time)
     if _is_derivation(job):
         nodes, edges = [], []
-    edges += _moved(event, job, datasets, nodes[0].uri if nodes else "")
-    return _observed(key, datasets, nodes, edges, _say(event, time))
+    doer = nodes[0].uri if nodes else ""
+    edges += _moved(event, job, datasets, doer)
+    said = _observed(key, datasets, nodes, edges, _say(event, time))
+    ours = event.get("producer") == PRODUCER  # each run is told once, as it stands
+    return said if ours else _promised(said, doer, text(event, "eventType").upper())
+
+
+def _promised(said: Observation, doer: str, kind: str) -> Observation:
+    """What an event says of a run, whose START is true of its outputs if it completes."""
+    name = f"complete:{said.key}"
+    if kind == "COMPLETE" and doer:
+        return replace(said, aliases=(*said.aliases, Alias(name, doer)))
+    if kind != "START":
+        return said
+    made = [edge.target for edge in said.edges if edge.kind == "OUTPUT"]
+    claims = (Claim(name, "OUTPUT", uri, "openlineage-promise") for uri in made)
+    edges = (edge for edge in said.edges if edge.kind not in ("OUTPUT", "DERIVES", "OBSERVES"))
+    return replace(said, edges=tuple(edges), claims=tuple(claims))
 
 
 def _moved(
     event: Mapping[str, Any], job: Mapping[str, Any], datasets: Datasets, doer: str
 ) -> Iterator[Edge]:
     """What was read and written, if anybody did, and what was made of what."""
-    told, entries = items(event, "outputs"), items(part(job, "facets", "lineage"), "entries")
-    if _is_promise(event):
-        told, entries = [], [entry for entry in entries if entry.get("type") == "JOB"]
     inputs = [datasets.add(one) for one in items(event, "inputs")]
-    outputs = [datasets.add(one) for one in told]
+    outputs = [datasets.add(one) for one in items(event, "outputs")]
     if doer:
         yield from (_edge(uri, "INPUT", doer) for uri in inputs if uri)
         yield from (_edge(doer, "OUTPUT", uri) for uri in outputs if uri)
-    for one in told:
+    for one in items(event, "outputs"):
         yield from datasets.derived(one)
-    yield from datasets.explicit(entries, doer)
+    yield from datasets.explicit(part(job, "facets", "lineage"), doer)
 
 
 def _observed(
@@ -203,11 +227,6 @@ def _edge(source: str, kind: EdgeKind, target: str) -> Edge:
 def _is_derivation(job: Mapping[str, Any]) -> bool:
     """Whether a job is nothing but a derivation that we exported."""
     return text(job, "namespace") == OURS and text(job, "name").startswith(DERIVATION)
-
-
-def _is_promise(event: Mapping[str, Any]) -> bool:
-    """Whether what an event says of outputs is yet to come. Ours are told once, as they stand."""
-    return text(event, "eventType").upper() == "START" and event.get("producer") != PRODUCER
 
 
 def _is_definition(event: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
