@@ -44,7 +44,7 @@ from unified_mlops.lineage.openlineage.naming import (
 from unified_mlops.lineage.urn import is_column, without_secrets
 
 if TYPE_CHECKING:
-    from unified_mlops.lineage.openlineage.export import Told
+    from unified_mlops.lineage.openlineage.told import Told
 
 _STATES = {
     **dict.fromkeys(("FAILED", "FAIL"), RunState.FAIL),
