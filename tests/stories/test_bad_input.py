@@ -35,7 +35,7 @@ from unified_mlops.errors import (
     PluginLoadError,
     UnifiedMLOpsError,
 )
-from unified_mlops.lineage import store as graph
+from unified_mlops.lineage import database as graph
 from unified_mlops.session import Session
 
 BIN = Path(sys.executable).parent

@@ -42,5 +42,8 @@ def test_the_same_pipeline_runs_embedded_and_on_ray_with_the_same_lineage(tmp_pa
     assert [job.state for job in jobs] == ["PIPELINE_STATE_SUCCEEDED"] * 2
     assert not session.lineage.collect()
     for job in jobs:
-        walk = session.lineage.upstream(f"kfp://local/runs/{job.job_id}/show")
-        assert f"kfp://local/runs/{job.job_id}/add" in walk.nodes
+        walk = session.lineage.upstream(f"{job.uri}/show")
+        assert {f"{job.uri}/add", job.uri} <= set(walk.nodes)
+        members = {node.uri for node in job.query_lineage_subgraph().executions}
+        assert {f"{job.uri}/add", f"{job.uri}/show"} <= members
+        assert [node.kind for node in job.lineage().of_kind("pipeline")] == ["pipeline"]

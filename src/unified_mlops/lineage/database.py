@@ -39,8 +39,8 @@ class Database:
 
     @property
     def shown(self) -> str:
-        """Where it is, for people: without a password."""
-        return self.url.render_as_string(hide_password=True)
+        """Where it is, for people: a path, or a URL without its password."""
+        return str(self._file or self.url.render_as_string(hide_password=True))
 
     @property
     def exists(self) -> bool:

@@ -75,6 +75,11 @@ class JobResult:
     artifacts: Mapping[str, Artifacts] = field(default_factory=dict)
 
 
+def run_uri(job_id: str) -> str:
+    """The URN of a run on this machine."""
+    return f"kfp://local/runs/{job_id}"
+
+
 class Runner:
     """One run of a pipeline. `names` holds the tasks that run a component, `folder` its files.
 
@@ -114,7 +119,7 @@ class Runner:
         self._observe = observe
         self._job_id = job_id
         self._root = root.absolute()
-        self._uri = f"kfp://local/runs/{job_id}"
+        self._uri = run_uri(job_id)
         self._created = _now()
         self._tasks: dict[str, TaskRecord] = {}
         self._slots = threading.BoundedSemaphore(WIDTH)

@@ -17,7 +17,36 @@ R = TypeVar("R", bound=Record)
 Self = TypeVar("Self", bound="Resource[Any]")
 
 
-class Resource(Generic[R]):
+class Traced:
+    """What stands in the lineage graph under a URN of its own."""
+
+    session: Session
+
+    @property
+    def uri(self) -> str:
+        """The URN of the thing in the lineage graph."""
+        raise NotImplementedError
+
+    def lineage(
+        self,
+        direction: Direction = "up",
+        plane: Plane = "table",
+        *,
+        as_of: datetime | None = None,
+        min_level: Level = "derived",
+        max_nodes: int = 100_000,
+    ) -> Subgraph:
+        """Where it comes from (`up`), or what depends on it (`down`); see `Lineage.upstream`."""
+        graph = self.session.lineage
+        ask = graph.upstream if direction == "up" else graph.downstream
+        return ask(self.uri, plane=plane, as_of=as_of, min_level=min_level, max_nodes=max_nodes)
+
+    def query_lineage_subgraph(self) -> Subgraph:
+        """What belongs to it, and what that read and wrote, as Vertex's method of that name."""
+        return self.session.lineage.contents(self.uri)
+
+
+class Resource(Traced, Generic[R]):
     """A thing that a tool keeps, looked up by name.
 
     Args:
@@ -63,24 +92,6 @@ class Resource(Generic[R]):
     def native(self) -> Any:
         """The tool's own object."""
         return self.session.ask(PluginHooks.mlops_get_native, ref=self.record.ref)
-
-    def lineage(
-        self,
-        direction: Direction = "up",
-        plane: Plane = "table",
-        *,
-        as_of: datetime | None = None,
-        min_level: Level = "derived",
-        max_nodes: int = 100_000,
-    ) -> Subgraph:
-        """Where it comes from (`up`), or what depends on it (`down`); see `Lineage.upstream`."""
-        graph = self.session.lineage
-        ask = graph.upstream if direction == "up" else graph.downstream
-        return ask(self.uri, plane=plane, as_of=as_of, min_level=min_level, max_nodes=max_nodes)
-
-    def query_lineage_subgraph(self) -> Subgraph:
-        """What belongs to it, and what that read and wrote, as Vertex's method of that name."""
-        return self.session.lineage.contents(self.uri)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.record.ref.id!r})"

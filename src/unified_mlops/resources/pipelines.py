@@ -13,8 +13,9 @@ from uuid import uuid4
 from unified_mlops.current import current_session
 from unified_mlops.errors import ArgumentError, TaskFailedError
 from unified_mlops.hookspecs import PipelineHooks, TaskHooks
-from unified_mlops.pipelines.runner import JobResult, Runner
+from unified_mlops.pipelines.runner import JobResult, Runner, run_uri
 from unified_mlops.records import Scalar, State, TaskRecord, TaskState
+from unified_mlops.resources.base import Traced
 from unified_mlops.resources.experiments import ExperimentRun
 from unified_mlops.resources.progress import progress
 from unified_mlops.session import Session
@@ -28,7 +29,7 @@ _STATES: Mapping[TaskState, State] = {
 }
 
 
-class PipelineJob:
+class PipelineJob(Traced):
     """One run of a pipeline.
 
     Args:
@@ -72,6 +73,11 @@ class PipelineJob:
             provider=runner or self._provider(),
             observe=self._observer,
         )
+
+    @property
+    def uri(self) -> str:
+        """The URN of the run in the lineage graph, where it stands once it has begun."""
+        return run_uri(self.job_id)
 
     @property
     def state(self) -> str:
@@ -150,7 +156,7 @@ class _Tasks:
         tags = {
             "kfp.pipeline_run_id": self._job_id,
             "kfp.task_name": name,
-            "unified_mlops.parent_task": f"kfp://local/runs/{self._job_id}/{name}",
+            "unified_mlops.parent_task": f"{run_uri(self._job_id)}/{name}",
         }
         run = ExperimentRun.create(
             f"{self._job_id}/{name}",
