@@ -179,7 +179,7 @@ def test_two_sessions_in_two_threads_share_nothing(tmp_path: Path) -> None:
     assert found["a"] is not found["b"]
     assert [found[name].config.experiment for name in "ab"] == ["a", "b"]
     assert found["a"]._loaded.manager is not found["b"]._loaded.manager
-    assert found["a"].lineage.store.path != found["b"].lineage.store.path
+    assert found["a"].lineage.store.database.url != found["b"].lineage.store.database.url
     assert found["a"].run is None  # it was active in the other thread only
 
 

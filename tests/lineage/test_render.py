@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from tests.servers import debian
 
 from unified_mlops.lineage import render
 from unified_mlops.lineage.subgraph import Subgraph
@@ -191,10 +191,9 @@ def test_a_dot_label_knows_no_escape_and_no_entity_of_ours() -> None:
     assert 'label="dataset\\n\\\\N\\"&amp;lt;"' in render.dot(walk)
 
 
-@pytest.mark.skipif(not shutil.which("dot"), reason="Graphviz is not installed")
 def test_graphviz_draws_hostile_names() -> None:
     done = subprocess.run(
-        ["dot", "-Tsvg"],
+        [debian("dot", "graphviz"), "-Tsvg"],
         input=render.dot(walks.nasty()),
         text=True,
         capture_output=True,
