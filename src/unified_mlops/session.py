@@ -14,7 +14,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import pluggy
 
-from unified_mlops.config import WORKER, Config, from_worker
+from unified_mlops.config import WORKER, Config, from_worker, unknown_key
 from unified_mlops.errors import (
     AmbiguousPluginError,
     ArgumentError,
@@ -26,6 +26,7 @@ from unified_mlops.errors import (
 from unified_mlops.hookspecs import NOUN_OF, LineageHooks, RunHooks
 from unified_mlops.lineage.api import Lineage
 from unified_mlops.lineage.declare import derive_event
+from unified_mlops.lineage.stitch import RULES
 from unified_mlops.loader import ALLOWED, Factory, Loaded, load, missing_plugin
 from unified_mlops.records import Collection, Record, Ref, RunRecord
 
@@ -255,11 +256,16 @@ def _lineage(
     config: Config, collect: Callable[[Mapping[str, str | None]], Told[Collection]]
 ) -> Lineage:
     """The graph of a config. Where it is shared, cursors are of the config's own stores."""
+    given = config.lineage.get("without", ())
+    without = [given] if isinstance(given, str) else given
+    for rule in without:
+        if rule not in RULES:
+            raise unknown_key(rule, list(RULES), "'without' below [lineage]")
     url = config.lineage.get("url")
     own = repr((str(config.workspace), sorted(config.plugins.items())))
     source = hashlib.sha256(own.encode()).hexdigest()[:12] if url else ""
     place = url or config.workspace / "lineage.db"
-    return Lineage(place, collect, config.lineage.get("without", ()), source)
+    return Lineage(place, collect, without, source)
 
 
 def _keywords(hook: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, Any]:

@@ -262,6 +262,7 @@ def test_a_name_is_what_it_meant_at_the_moment_asked_about(timed: Lineage) -> No
 def test_an_edge_is_explained_by_who_says_so(lineage: Lineage) -> None:
     ((edge, (evidence,)),) = lineage.explain("v", "train").items()
     assert (edge.kind, evidence.collector, evidence.key) == ("DERIVES", "test", "all")
+    assert lineage.explain(edge) == {edge: (evidence,)}
     with pytest.raises(LineageError, match="no edge leads from 'train' to 'v'"):
         lineage.explain("train", "v")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -13,13 +12,13 @@ from unified_mlops.buffer import Buffer
 from unified_mlops.errors import LineageError
 from unified_mlops.lineage import query, resolve
 from unified_mlops.lineage.compare import Difference, difference
-from unified_mlops.lineage.declare import edge_kind
+from unified_mlops.lineage.declare import observation
 from unified_mlops.lineage.doctor import Finding, examine
 from unified_mlops.lineage.query import Plane, Question
 from unified_mlops.lineage.store import Evidence, Store
 from unified_mlops.lineage.subgraph import Direction, Subgraph
 from unified_mlops.lineage.urn import canonical, column, owner
-from unified_mlops.records import Collection, Edge, Event, Level, Node, Observation, Ref
+from unified_mlops.records import Collection, Edge, Event, Level, Ref
 
 SESSION = "session"
 """The collector of what was declared through the facade."""
@@ -202,13 +201,20 @@ class Lineage:
             )
         return found
 
-    def explain(self, source: str | Ref, target: str | Ref) -> Mapping[Edge, tuple[Evidence, ...]]:
+    def explain(
+        self, source: str | Ref | Edge, target: str | Ref = ""
+    ) -> Mapping[Edge, tuple[Evidence, ...]]:
         """Why the graph has its edges from one thing to another: who says so, and by which rule.
+
+        Args:
+            source: the upstream end, or an edge.
+            target: the downstream end, unless an edge is given.
 
         Raises:
             LineageError: there is no edge between them.
         """
-        ends = self.resolve(source), self.resolve(target)
+        both = (source.source, source.target) if isinstance(source, Edge) else (source, target)
+        ends = self.resolve(both[0]), self.resolve(both[1])
         edges = [edge for edge in self.store.edges("target", [ends[1]]) if edge.source == ends[0]]
         if not edges:
             hint = f"umlops lineage path {ends[0]} {ends[1]}"
@@ -273,7 +279,7 @@ class Lineage:
         return query.walk(self.store, uri, Question(direction, plane, level, moment, max_nodes))
 
     def _write(self, events: list[Event]) -> None:
-        self.store.add(SESSION, [_observation(event) for event in events])
+        self.store.add(SESSION, [observation(event) for event in events])
 
 
 def _numbered(plugin: str, problems: Sequence[Exception]) -> dict[str, Exception]:
@@ -282,21 +288,6 @@ def _numbered(plugin: str, problems: Sequence[Exception]) -> dict[str, Exception
         plugin if number == 1 else f"{plugin} {number}": problem
         for number, problem in enumerate(problems, 1)
     }
-
-
-def _observation(event: Event) -> Observation:
-    """An event as nodes and edges: from what was read to what was written or to the run."""
-    readers = event.writes or ((event.run,) if event.run else ())
-    refs = dict.fromkeys((*event.reads, *readers))
-    nodes = tuple(Node(ref.uri, ref.kind, ref.id) for ref in refs)
-    made = tuple(
-        Edge(read.uri, edge_kind(read.kind, to.kind), to.uri, "declared", event.hook)
-        for read in event.reads
-        for to in readers
-    )
-    edges = tuple(dict.fromkeys(made + event.edges))
-    key = hashlib.sha256(repr((event.hook, nodes, edges)).encode()).hexdigest()[:16]
-    return Observation(key, nodes, edges)
 
 
 def _dataset(place: str | Path) -> Ref:

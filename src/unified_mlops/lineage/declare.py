@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from unified_mlops.records import ARTIFACTS, CONTEXTS, EXECUTIONS, EdgeKind, Event, Record, Ref
+from unified_mlops.records import (
+    ARTIFACTS,
+    CONTEXTS,
+    EXECUTIONS,
+    Edge,
+    EdgeKind,
+    Event,
+    Node,
+    Observation,
+    Record,
+    Ref,
+)
 
 _Spec = TypeVar("_Spec", bound=Callable[..., Any])
 _ATTRIBUTE = "__lineage__"
@@ -93,3 +105,18 @@ def _refs(value: Any) -> Iterator[Ref]:
     elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
         yield from (item for item in value if isinstance(item, Ref))
     yield from (record.ref for record in _records(value))
+
+
+def observation(event: Event) -> Observation:
+    """An event as nodes and edges: from what was read to what was written or to the run."""
+    readers = event.writes or ((event.run,) if event.run else ())
+    refs = dict.fromkeys((*event.reads, *readers))
+    nodes = tuple(Node(ref.uri, ref.kind, ref.id) for ref in refs)
+    made = tuple(
+        Edge(read.uri, edge_kind(read.kind, to.kind), to.uri, "declared", event.hook)
+        for read in event.reads
+        for to in readers
+    )
+    edges = tuple(dict.fromkeys(made + event.edges))
+    key = hashlib.sha256(repr((event.hook, nodes, edges)).encode()).hexdigest()[:16]
+    return Observation(key, nodes, edges)

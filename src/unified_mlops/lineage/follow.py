@@ -108,10 +108,15 @@ class Follow:
         return straight, {n: uri for n, uri in climbed.items() if n not in straight}
 
     def _named(self, reached: CTE, *columns: Any) -> list[tuple[Any, ...]]:
-        """What was reached, each row with the URN of its node at its end."""
-        from sqlalchemy import select
+        """What was reached, nearest first, each row with the URN of its node at its end."""
+        from sqlalchemy import func, select
 
         query = select(*columns, self._node.c.uri).join(self._node, self._node.c.id == reached.c.id)
+        if self._connection.dialect.name == "postgresql":  # whose joins keep no order
+            rows = select(*columns, func.row_number().over().label("place")).subquery()
+            shown = [rows.c[column.name] for column in columns]
+            query = select(*shown, self._node.c.uri).join(self._node, self._node.c.id == rows.c.id)
+            query = query.order_by(rows.c.place)
         return fetch(self._connection, query.limit(self._asked.max_nodes + 1))
 
     def _holds(self, kinds: tuple[int, int]) -> list[ColumnElement[bool]]:
