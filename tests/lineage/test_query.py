@@ -252,6 +252,11 @@ def test_as_of_a_moment_nothing_is_met_that_came_to_be_later(timed: Lineage) -> 
     assert "prediction:1" not in timed.downstream("m@1", as_of=at(19)).nodes
 
 
+def test_what_was_not_there_yet_has_no_lineage_then(timed: Lineage) -> None:
+    with pytest.raises(LineageError, match="'prediction:1' was not there yet"):
+        timed.upstream("prediction:1", as_of=at(19))
+
+
 def test_a_name_is_what_it_meant_at_the_moment_asked_about(timed: Lineage) -> None:
     assert timed.resolve("models:/m@prod") == "reg://i/m/2"
     assert timed.resolve("models:/m@prod", at(29)) == "reg://i/m/1"

@@ -15,6 +15,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
+from unified_mlops.errors import LineageError
 from unified_mlops.lineage.follow import Follow, Met, Plane, Question, Row
 from unified_mlops.lineage.schema import ALWAYS, FIELD, FOLLOWED, FOREVER, LEVELS
 from unified_mlops.lineage.store import Store, edge, node
@@ -28,12 +29,19 @@ _PRECISE = ("model", "model_version")
 
 
 def walk(store: Store, root: str, question: Question) -> Subgraph:
-    """Everything upstream or downstream of a node, nearest first."""
+    """Everything upstream or downstream of a node, nearest first.
+
+    Raises:
+        LineageError: it came to be after the moment that is asked about.
+    """
     if not store.database.exists:
         return Subgraph(root, question.direction, {}, {})
     with store.database.reading() as connection:
         walker = _Walker(question, Follow(connection, question))
         walker.run(root)
+    if not walker.met:
+        hint = "ask as of a later moment"
+        raise LineageError(f"{root!r} was not there yet", hint=hint)
     return walker.subgraph(store, root)
 
 
