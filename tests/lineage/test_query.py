@@ -347,3 +347,7 @@ def test_what_a_later_record_resolves_is_no_longer_unresolved(tmp_path: Path) ->
     lineage.store.add("t", [Observation("k", time=2.0)])
     lineage.store.add("t", [Observation("k", unresolved=("x",), time=1.0)])
     assert lineage.store.unresolved() == []
+    node = (Node("n", "dataset", "n"),)
+    lineage.store.add("t", [Observation("tie", node, unresolved=("y",), time=3.0)])
+    lineage.store.add("t", [Observation("tie", unresolved=("y", "z"), time=3.0)])
+    assert [item["reference"] for item in lineage.store.unresolved()] == ["y"]

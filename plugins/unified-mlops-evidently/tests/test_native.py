@@ -230,24 +230,20 @@ def broken(file, how):
 
 
 @pytest.mark.parametrize("how", ["half-written", "empty", "newer", "no object"])
-def test_a_snapshot_that_cannot_be_read_is_named_and_read_when_it_is_whole(
-    plugin, two, how, caplog
-):
+def test_a_snapshot_that_cannot_be_read_is_named_and_read_when_it_is_whole(plugin, two, how):
     whole = two.read_text()
     broken(two, how)
     time.sleep(0.15)
     first = plugin.mlops_collect_lineage(None)
     assert len(first.observations) == 1
-    assert str(two) in caplog.text
+    assert str(two) in str(first.problems[0])
     assert plugin.mlops_collect_lineage(first.cursor).observations == ()
     two.write_text(whole)
     (seen,) = plugin.mlops_collect_lineage(first.cursor).observations
     assert seen.key == f"evidently:snapshot/{two.stem}"
 
 
-def test_a_project_of_a_newer_evidently_is_named_and_hides_no_other(
-    plugin, two, workspace, plain, caplog
-):
+def test_a_project_of_a_newer_evidently_is_named_and_hides_no_other(plugin, two, workspace, plain):
     other = workspace.add_project(ProjectModel(name="other"))
     workspace.add_run(other.id, plain())
     file = two.parent.parent / "metadata.json"
@@ -256,12 +252,10 @@ def test_a_project_of_a_newer_evidently_is_named_and_hides_no_other(
     file.write_text(json.dumps({**held, "version": "3"}))
     found = plugin.mlops_collect_lineage(None)
     assert [item.nodes[0].attributes["project"] for item in found.observations] == ["other"]
-    assert str(file) in caplog.text
+    assert str(file) in str(found.problems[0])
 
 
-def test_what_was_out_of_reach_is_read_later_though_it_has_not_changed(
-    plugin, two, monkeypatch, caplog
-):
+def test_what_was_out_of_reach_is_read_later_though_it_has_not_changed(plugin, two, monkeypatch):
     original, shut = Path.iterdir, two.parent
 
     def iterdir(self):  # tests run as root, whom no permission stops
@@ -272,7 +266,7 @@ def test_what_was_out_of_reach_is_read_later_though_it_has_not_changed(
     monkeypatch.setattr(Path, "iterdir", iterdir)
     first = plugin.mlops_collect_lineage(None)
     assert first.observations == ()
-    assert "permission denied" in caplog.text
+    assert "permission denied" in str(first.problems[0])
     monkeypatch.undo()
     assert len(plugin.mlops_collect_lineage(first.cursor).observations) == 2
 

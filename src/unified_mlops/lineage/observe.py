@@ -33,11 +33,6 @@ def keep(rows: Rows, observed: Iterable[Mapping[str, Any]]) -> list[dict[str, An
     return new
 
 
-def told(row: Mapping[str, Any]) -> tuple[float, str]:
-    """By which the later of two observations of one record is known."""
-    return row["time"] or 0.0, row["hash"]
-
-
 def _plain(value: Any) -> Any:
     """A record as a dictionary; anything else that JSON does not know as text."""
     if is_dataclass(value) and not isinstance(value, type):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unified_mlops.lineage.database import Database
-from unified_mlops.lineage.observe import as_row, keep, told
+from unified_mlops.lineage.observe import as_row, keep
 from unified_mlops.lineage.rows import Rows
 from unified_mlops.lineage.schema import ALWAYS, FOREVER, LEVELS, kind_name, tables
 from unified_mlops.lineage.stitch import RULES
@@ -202,16 +202,17 @@ class Store:
         """References that could not be resolved to a thing, and where they stand."""
         rows = self._rows("unresolved")
         said = self._by_id("observation", {row["observation"] for row in rows})
-        latest: dict[tuple[str, str], tuple[float, str]] = {}
+        latest: dict[tuple[str, str], list[Any]] = {}
         for row in self._rows("observation", key={row["key"] for row in said.values()}):
-            record = (row["collector"], row["key"])
-            latest[record] = max(latest.get(record, (0.0, "")), told(row))
+            latest.setdefault((row["collector"], row["key"]), []).append(row)
         found = []
-        for row in rows:
-            who = said[row["observation"]]
-            if told(who) == latest[who["collector"], who["key"]]:
-                about = {key: who[key] for key in ("collector", "key")}
-                found.append(about | {"reference": row["reference"]})
+        for record, told in latest.items():
+            last = max(row["time"] or 0.0 for row in told)
+            final = [row["id"] for row in told if (row["time"] or 0.0) == last]
+            # what one telling of the record resolves is resolved
+            texts = [{r["reference"] for r in rows if r["observation"] == one} for one in final]
+            about = dict(zip(("collector", "key"), record, strict=True))
+            found += [about | {"reference": text} for text in sorted(set.intersection(*texts))]
         return found + [
             {"collector": item["collector"], "key": item["key"], "reference": item["claim"]["name"]}
             for item in self.claims(0, 0)

@@ -92,7 +92,7 @@ class Local:
         return next(iter(self.folders() - before), None)
 
     def folders(self) -> set[Path]:
-        return set(self.root.iterdir()) if self.root.exists() else set()
+        return {path for path in self.root.glob("*") if not path.name.startswith(".")}
 
 
 class Told:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,6 @@ from unified_mlops.records import Collection, Observation
 from unified_mlops_evidently import store
 from unified_mlops_evidently.observe import observation
 
-logger = logging.getLogger("unified_mlops")
-
 TICK = 100_000_000
 """Nanoseconds for which a file that was just written may be written again unnoticed."""
 
@@ -22,7 +19,7 @@ TICK = 100_000_000
 def collect(root: Path, cursor: str | None) -> Collection:
     """Read the snapshots that were written, or whose project was renamed, since the cursor.
 
-    A file or a project that cannot be read is told of in the log, and is tried again each time.
+    A file or a project that cannot be read is a problem of the collection, and tried again.
 
     Args:
         root: the workspace folder; where there is none, nothing is found or made.
@@ -37,7 +34,7 @@ def collect(root: Path, cursor: str | None) -> Collection:
     newest, last, left = _cursor(cursor, copied)
     found: list[Observation] = []
     changed: dict[str, int] = {}
-    failed: list[str] = []
+    failed: dict[str, BackendError] = {}
     for project in store.projects(root):
         for place in _places(project, failed):
             name = place.file.stem
@@ -50,7 +47,8 @@ def collect(root: Path, cursor: str | None) -> Collection:
     newest = max(changed.values(), default=newest)
     settled = time.time_ns() - newest > TICK
     last = [name for name, moment in changed.items() if moment == newest and settled]
-    return Collection(tuple(found), json.dumps([newest, last, failed, copied]))
+    cursor = json.dumps([newest, last, list(failed), copied])
+    return Collection(tuple(found), cursor, tuple(failed.values()))
 
 
 def _cursor(text: str | None, copied: bool) -> Any:
@@ -59,18 +57,18 @@ def _cursor(text: str | None, copied: bool) -> Any:
     return held[:3] if known else (0, [], [])
 
 
-def _places(project: Path, failed: list[str]) -> list[store.Place]:
+def _places(project: Path, failed: dict[str, BackendError]) -> list[store.Place]:
     try:
         return store.places(project)
     except BackendError as error:
-        logger.warning("left out of the lineage: %s", error.fact)
-        failed.append(project.name)
+        failed[project.name] = error
         return []
 
 
-def _read(place: store.Place, copied: bool, found: list[Observation], failed: list[str]) -> None:
+def _read(
+    place: store.Place, copied: bool, found: list[Observation], failed: dict[str, BackendError]
+) -> None:
     try:
         found.append(observation(store.read(place), place.changed / 1e9, copied))
     except BackendError as error:
-        logger.warning("left out of the lineage: %s", error.fact)
-        failed.append(place.file.stem)
+        failed[place.file.stem] = error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -14,8 +13,6 @@ from unified_mlops.records import Alias, Claim, Collection, Edge, Node, Observat
 from unified_mlops_ray import dashboard, data, deployments, jobs, logs, serve
 from unified_mlops_ray.deployments import Held
 from unified_mlops_ray.endpoints import Endpoints
-
-logger = logging.getLogger("unified_mlops")
 
 Seen = dict[str, Any]
 """The cursor: what was seen of `endpoints`, `data` and, by session, `jobs` and `apps`."""
@@ -40,11 +37,7 @@ class Collector:
         self._address = address
 
     def collect(self, cursor: str | None) -> Collection:
-        """Read every source; one that fails is told of and left for the next time.
-
-        Raises:
-            BackendError: a source failed, and the others have nothing new.
-        """
+        """Read every source; one that fails is a problem, and is left for the next time."""
         seen: Seen = json.loads(cursor) if cursor else {}
         sources: list[Callable[[Seen], list[Observation]]] = [
             *(self._source(name) for name in self._endpoints.names()),
@@ -58,11 +51,7 @@ class Collector:
                 found += source(seen)
             except BackendError as error:
                 failures.append(error)
-        if failures and not found:
-            raise failures[0]
-        for failure in failures:
-            logger.warning("left out of the lineage: %s", failure.fact)
-        return Collection(found, json.dumps(seen) if seen else None)
+        return Collection(found, json.dumps(seen) if seen else None, failures)
 
     def _source(self, name: str) -> Callable[[Seen], list[Observation]]:
         return lambda seen: self._endpoint(name, seen.setdefault("endpoints", {}))
