@@ -102,6 +102,26 @@ def test_two_threads_may_open_a_new_graph_at_once(tmp_path: Path) -> None:
     assert len(Store(tmp_path / "g.db").edges()) == 4
 
 
+def test_a_new_graph_and_a_new_mlflow_store_may_be_made_at_once(tmp_path: Path) -> None:
+    """Alembic's proxies belong to the whole process: we must not touch them."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    def graphs() -> None:
+        number = 0
+        while making.is_alive():
+            fill(Store(tmp_path / f"{number}.db"))
+            number += 1
+
+    place = f"sqlite:///{tmp_path}/mlflow.db"
+    making = threading.Thread(target=lambda: done.append(SqlAlchemyStore(place, str(tmp_path))))
+    done: list[object] = []
+    making.start()
+    graphs()
+    making.join()
+    assert len(done) == 1
+    assert graph(Store(tmp_path / "0.db"))[0]
+
+
 def test_a_locked_graph_is_named_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

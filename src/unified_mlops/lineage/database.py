@@ -157,16 +157,24 @@ def _migrate(connection: Connection, shown: str) -> None:
 
 
 def _upgrade(connection: Connection, revision: str) -> None:
-    from alembic import command
-    from alembic.config import Config
+    """Run the migrations that are missing.
+
+    Alembic's `command` and `op` belong to the whole process, and MLflow may be migrating a database
+    of its own in another thread: each step is handed its operations instead.
+    """
+    from alembic.migration import MigrationContext
+    from alembic.operations import Operations
+    from alembic.script import ScriptDirectory
     from sqlalchemy import inspect
 
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    config.attributes["connection"] = connection
     if not revision and inspect(connection).has_table("observation"):
-        command.stamp(config, "0001")  # the first version did not say which it was
-    command.upgrade(config, "head")
+        revision = "0001"  # the first version did not say which it was
+    context = MigrationContext.configure(connection)
+    script = ScriptDirectory(str(_MIGRATIONS))
+    steps = list(script.iterate_revisions("head", revision or "base"))
+    for step in reversed(steps):
+        step.module.upgrade(Operations(context))
+    context.stamp(script, "head")
 
 
 def _revision(connection: Connection) -> str:

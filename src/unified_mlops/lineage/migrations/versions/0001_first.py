@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa  # noqa: TID253  a migration is only ever run by Alembic
-from alembic import op
+from alembic.operations import Operations
 
 revision = "0001"
 down_revision = None
@@ -15,7 +15,7 @@ def _text(*names: str, key: bool = False) -> list[sa.Column[Any]]:
     return [sa.Column(name, sa.Text, primary_key=key, nullable=False) for name in names]
 
 
-def upgrade() -> None:
+def upgrade(op: Operations) -> None:
     """Make the tables."""
     op.create_table(
         "observation",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa  # noqa: TID253  a migration is only ever run by Alembic
-from alembic import op
+from alembic.operations import Operations
 
 revision = "0002"
 down_revision = "0001"
@@ -32,7 +32,7 @@ def _places() -> list[sa.Column[Any]]:
     return [_column(key, sa.Integer, key=True) for key in ("observation", "place")]
 
 
-def upgrade() -> None:
+def upgrade(op: Operations) -> None:
     """Make the tables, and keep what only we knew."""
     for table in ("node", "edge", "evidence", "unresolved"):
         op.drop_table(table)
@@ -49,7 +49,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("uri"),
     )
     op.create_index("node_by_name", "node", ["name"])
-    _create_edges()
+    _create_edges(op)
     op.create_table("unresolved", *_places(), _column("reference"))
     for name in ("alias", "claim"):
         op.create_table(
@@ -61,7 +61,7 @@ def upgrade() -> None:
         op.create_index(f"{name}_by_name", name, ["name"])
 
 
-def _create_edges() -> None:
+def _create_edges(op: Operations) -> None:
     strength = (("until", sa.Float), ("level", sa.SmallInteger))
     op.create_table(
         "edge",
