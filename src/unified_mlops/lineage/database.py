@@ -125,7 +125,7 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # so that we begin transactions, and not the driver
     for pragma in (
         *("journal_mode=WAL", "synchronous=NORMAL"),
-        *("cache_size=-65536", "mmap_size=1073741824"),
+        *("cache_size=-65536", "mmap_size=1073741824", "temp_store=MEMORY"),
     ):
         connection.execute(f"PRAGMA {pragma}")
 

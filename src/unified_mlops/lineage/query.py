@@ -154,7 +154,9 @@ class _Walker:
     def _enter(self, nodes: Met, plane: str, coarse: bool = False) -> Met:
         """Note nodes as met; those that are new."""
         self.left[plane].update(nodes)
-        new = {number: uri for number, uri in nodes.items() if number not in self.met}
+        new = dict(nodes)
+        for number in self.met.keys() & nodes.keys():
+            del new[number]
         room = self._asked.max_nodes - len(self.met)
         if len(new) > room:
             self.truncated = True
@@ -211,14 +213,13 @@ class _Walker:
 
     def _steps(self, rows: list[Row]) -> tuple[Step, ...]:
         """The steps of rows; one edge may have been met in two planes."""
-        steps: dict[Step, None] = {}
-        for here, there, kind, since, until, level in rows:
-            ends = self.met[here], self.met[there]
-            upwards = self._asked.direction == "up" and kind != FIELD
-            if upwards or (kind == FIELD and is_column(ends[0])):
-                ends = ends[1], ends[0]
-            drawn = edge(ends, kind, since, until, level)
-            steps[Step(drawn, self.met[here], self.met[there])] = None
+        steps = []
+        up, met = self._asked.direction == "up", self.met
+        for here, there, kind, since, until, level in dict.fromkeys(rows):
+            near, far = met[here], met[there]
+            turned = is_column(near) if kind == FIELD else up
+            drawn = edge((far, near) if turned else (near, far), kind, since, until, level)
+            steps.append(Step(drawn, near, far))
         return tuple(steps)
 
 

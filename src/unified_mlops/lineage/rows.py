@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from unified_mlops.lineage.schema import tables
 
@@ -72,7 +72,7 @@ class Rows:
 def fetch(connection: Connection, query: Select[Any]) -> list[tuple[Any, ...]]:
     """The rows as the driver gives them: wrapped ones would cost more than finding them."""
     result = connection.execute(query)
-    return list(result.cursor.fetchall()) if result.cursor else []
+    return cast("list[tuple[Any, ...]]", result.cursor.fetchall()) if result.cursor else []
 
 
 def within(connection: Connection, column: Any, values: Iterable[Any]) -> ColumnElement[bool]:

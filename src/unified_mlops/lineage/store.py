@@ -23,6 +23,7 @@ from unified_mlops.records import Edge, Level, Node, Observation
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+_DECODER = json.JSONDecoder()
 CHUNK = 5_000
 """Observations that are projected at a time."""
 FORM = 1
@@ -267,7 +268,7 @@ class Store:
 def node(row: Sequence[Any]) -> Node:
     """A node from the first columns of its row."""
     _, uri, kind, name, attributes, time, *_ = row
-    return Node(uri, kind, name, json.loads(attributes) if attributes != "{}" else {}, time)
+    return Node(uri, kind, name, _DECODER.raw_decode(attributes)[0], time)
 
 
 def edge(ends: tuple[str, str], kind: int, since: float, until: float, level: int) -> Edge:
