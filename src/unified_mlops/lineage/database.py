@@ -81,6 +81,7 @@ class Database:
             event.listen(engine, "connect", _set_up_sqlite)
         else:
             engine = create_engine(self.url, connect_args={"connect_timeout": WAIT})
+            event.listen(engine, "connect", _set_up_postgres)
         with engine.connect() as connection:
             _migrate(connection, self.shown)
         return engine
@@ -128,6 +129,14 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
         *("cache_size=-65536", "mmap_size=1073741824", "temp_store=MEMORY"),
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _set_up_postgres(connection: Any, _record: Any) -> None:
+    """A walk is many small queries of one form: none is compiled, and each is planned once."""
+    connection.autocommit = True  # or a transaction would begin
+    connection.execute("SET jit = off")
+    connection.execute("SET plan_cache_mode = force_generic_plan")
+    connection.autocommit = False
 
 
 def _begin(connection: Connection) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from unified_mlops.lineage.rows import fetch, within
+from unified_mlops.lineage.rows import fetch, numbered, within
 from unified_mlops.lineage.schema import FIELD, FOLLOWED, FOREVER, LEVELS, VERSION_OF, tables
 from unified_mlops.lineage.subgraph import Direction
 from unified_mlops.records import Level
 
 if TYPE_CHECKING:
-    from sqlalchemy import CTE, ColumnElement, Connection, Select
+    from sqlalchemy import ColumnElement, Connection, Select
 
 Plane = Literal["table", "column"]
 Row = tuple[int, int, int, float, float, int]
@@ -56,10 +57,10 @@ class Follow:
         ends = ("target", "source") if question.direction == "up" else ("source", "target")
         self._near, self._far = (self._edge.c[end] for end in ends)
 
-    def closure(self, start: Met, kinds: str, *, beside: bool = False) -> Met:
-        """All that is reached from some nodes, by one recursive query.
+    def closure(self, start: Iterable[int], kinds: str, *, beside: bool = False) -> Met:
+        """All that is reached from some nodes, nearest first, and these.
 
-        It is deduplicated by node alone: with the depth beside it, it would enumerate paths.
+        Layer by layer: one recursive query takes half as long again where layers are wide.
 
         Args:
             start: where to begin.
@@ -67,19 +68,23 @@ class Follow:
             beside: leave out what columns lead to: beside a walk among columns, that is decided
                 by these alone.
         """
-        from sqlalchemy import exists, select
+        from sqlalchemy import select
 
-        if not start:
-            return {}
-        seed = select(self._node.c.id).where(within(self._connection, self._node.c.id, start))
-        reached = seed.cte("reached", recursive=True)
-        step = select(self._far).where(self._near == reached.c.id, *self._holds(FOLLOWED[kinds]))
+        step = select(self._far).where(*self._holds(FOLLOWED[kinds]))
         if beside:
             other = self._edge.alias()
             column = other.c.kind.between(*FOLLOWED["column"])
-            step = step.where(~exists().where(other.c.target == self._far, column))
-        reached = reached.union(self._dated(step))
-        return dict(self._named(reached, reached.c.id))
+            leads = select(other.c.target).where(other.c.target == self._far, column).limit(1)
+            step = step.where(leads.scalar_subquery().is_(None))
+        onward = numbered(self._connection, step, self._near, distinct=True)
+        met = dict.fromkeys(start)
+        layer = list(met)
+        while layer and len(met) <= self._asked.max_nodes:
+            layer = sorted(row[0] for row in onward(layer) if row[0] not in met)
+            if self._asked.as_of is not None:
+                layer = list(self.nodes(layer))  # without those that came to be later
+            met.update(dict.fromkeys(layer))
+        return self.nodes(met)
 
     def ancestors(self, start: Met) -> tuple[Met, Met]:
         """All things that some things come from, and apart from them what is only climbed to.
@@ -87,37 +92,10 @@ class Follow:
         What is reached by `VERSION_OF` is what all versions belong to: from there, a walk goes on
         to what that belongs to, and not to what its other versions were made from.
         """
-        from sqlalchemy import case, literal, select
-
-        if not start:
-            return {}, {}
-        chosen = within(self._connection, self._node.c.id, start)
-        seed = select(self._node.c.id, literal(0).label("climbed")).where(chosen)
-        reached = seed.cte("reached", recursive=True)
-        kind, first = self._edge.c.kind, FOLLOWED["climb"][0]
-        climbs = case((kind == VERSION_OF, 1), else_=reached.c.climbed)
-        step = select(self._far, climbs).where(
-            self._near == reached.c.id,
-            *self._holds(FOLLOWED["up"]),
-            kind >= reached.c.climbed * first,
-        )
-        reached = reached.union(self._dated(step))
-        rows = self._named(reached, reached.c.id, reached.c.climbed)
-        straight = {number: uri for number, climbed, uri in rows if not climbed}
-        climbed = {number: uri for number, climbed, uri in rows if climbed}
+        straight = self.closure(start, "straight")
+        whole = self._leaving(straight, (VERSION_OF, VERSION_OF), self._far)
+        climbed = self.closure(sorted({row[0] for row in whole}), "climb")
         return straight, {n: uri for n, uri in climbed.items() if n not in straight}
-
-    def _named(self, reached: CTE, *columns: Any) -> list[tuple[Any, ...]]:
-        """What was reached, nearest first, each row with the URN of its node at its end."""
-        from sqlalchemy import func, select
-
-        query = select(*columns, self._node.c.uri).join(self._node, self._node.c.id == reached.c.id)
-        if self._connection.dialect.name == "postgresql":  # whose joins keep no order
-            rows = select(*columns, func.row_number().over().label("place")).subquery()
-            shown = [rows.c[column.name] for column in columns]
-            query = select(*shown, self._node.c.uri).join(self._node, self._node.c.id == rows.c.id)
-            query = query.order_by(rows.c.place)
-        return fetch(self._connection, query.limit(self._asked.max_nodes + 1))
 
     def _holds(self, kinds: tuple[int, int]) -> list[ColumnElement[bool]]:
         """Which edges are followed: by kind, strength, and whether they hold at the moment."""
@@ -128,54 +106,66 @@ class Follow:
         return [*chosen, columns.since <= moment, columns.until > moment]
 
     def _dated(self, query: Select[Any]) -> Select[Any]:
-        """As of a moment, nothing is met that came to be later."""
-        from sqlalchemy import or_
+        """As of a moment, nothing is met that came to be later.
+
+        Each node's time is looked up: a join might be done by reading all nodes first.
+        """
+        from sqlalchemy import func, select
 
         moment = self._asked.as_of
         if moment is None:
             return query
-        time = self._node.c.time
-        there = query.join(self._node, self._node.c.id == self._far)
-        return there.where(or_(time.is_(None), time <= moment))
+        time = select(self._node.c.time).where(self._node.c.id == self._far).scalar_subquery()
+        return query.where(func.coalesce(time, moment) <= moment)
 
-    def edges(self, ids: Iterable[int], kinds: tuple[int, int]) -> Iterator[Row]:
+    def edges(self, ids: Iterable[int], kinds: tuple[int, int]) -> list[Row]:
         """The edges that leave some nodes: the end here, the end there, and what they are."""
-        from sqlalchemy import select
-
         columns = self._edge.c
         what = (columns.kind, columns.since, columns.until, columns.level)
-        query = select(self._near, self._far, *what).where(*self._holds(kinds))
-        chosen = within(self._connection, self._near, ids)
-        yield from fetch(self._connection, self._dated(query.where(chosen)))
+        return self._leaving(ids, kinds, self._near, self._far, *what)
 
     def pairs(self, ids: Iterable[int], kinds: tuple[int, int]) -> list[tuple[int, int]]:
         """The ends of the edges that leave some nodes."""
-        return [(here, there) for here, there, *_ in self.edges(ids, kinds)]
+        return self._leaving(ids, kinds, self._near, self._far)
+
+    def _leaving(self, ids: Iterable[int], kinds: tuple[int, int], *shown: Any) -> list[Any]:
+        from sqlalchemy import select
+
+        query = self._dated(select(*shown).where(*self._holds(kinds)))
+        return numbered(self._connection, query, self._near)(ids)
 
     def fields(self, ids: Iterable[int]) -> list[tuple[int, int]]:
         """The columns of things."""
         from sqlalchemy import select
 
         ends = self._edge.c.source, self._edge.c.target
-        chosen = within(self._connection, ends[0], ids)
-        query = select(*ends).where(self._edge.c.kind == FIELD, chosen)
-        return [(thing, column) for thing, column in fetch(self._connection, query)]
+        query = select(*ends).where(self._edge.c.kind == FIELD)
+        return [(a, b) for a, b in numbered(self._connection, query, ends[0])(ids)]
 
-    def nodes(self, kinds: Iterable[str] = (), **values: Iterable[Any]) -> Met:
-        """The nodes of which a column has one of some values, perhaps of certain kinds only."""
+    def nodes(self, ids: Iterable[int]) -> Met:
+        """Nodes by their numbers, in this order."""
+        wanted = list(ids)
+        found = dict(self._by_number(wanted))
+        return {number: found[number] for number in wanted if number in found}
+
+    @cached_property
+    def _by_number(self) -> Callable[[Iterable[int]], list[Any]]:
+        return numbered(self._connection, self._existing(), self._node.c.id)
+
+    def called(self, uris: Iterable[str], kinds: Iterable[str] = ()) -> Met:
+        """Nodes by their URNs, perhaps of certain kinds only."""
+        query = self._existing().where(within(self._connection, self._node.c.uri, uris))
+        if kinds:
+            query = query.where(self._node.c.kind.in_(list(kinds)))
+        return dict(fetch(self._connection, query))
+
+    def _existing(self) -> Select[Any]:
+        """Numbers and URNs of the nodes that are there at the moment."""
         from sqlalchemy import or_, select
 
         time, moment = self._node.c.time, self._asked.as_of
         query = select(self._node.c.id, self._node.c.uri)
-        if moment is not None:
-            query = query.where(or_(time.is_(None), time <= moment))
-        if kinds:
-            query = query.where(self._node.c.kind.in_(list(kinds)))
-        found: Met = {}
-        for column, wanted in values.items():
-            chosen = within(self._connection, self._node.c[column], wanted)
-            found |= dict(fetch(self._connection, query.where(chosen)))
-        return found
+        return query if moment is None else query.where(or_(time.is_(None), time <= moment))
 
     def later(self, uris: Iterable[str]) -> set[str]:
         """Those of some nodes that came to be after the moment that is asked about."""

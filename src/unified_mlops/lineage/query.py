@@ -10,15 +10,16 @@ by `VERSION_OF` a walk only climbs on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 from unified_mlops.errors import LineageError
 from unified_mlops.lineage.follow import Follow, Met, Plane, Question, Row
+from unified_mlops.lineage.rows import many
 from unified_mlops.lineage.schema import ALWAYS, FIELD, FOLLOWED, FOREVER, LEVELS
-from unified_mlops.lineage.store import Store, edge, node
+from unified_mlops.lineage.store import Store, edges_of, made
 from unified_mlops.lineage.subgraph import Later, Step, Subgraph
 from unified_mlops.lineage.urn import is_column, owner
 
@@ -36,7 +37,7 @@ def walk(store: Store, root: str, question: Question) -> Subgraph:
     """
     if not store.database.exists:
         return Subgraph(root, question.direction, {}, {})
-    with store.database.reading() as connection:
+    with store.database.reading() as connection, many():
         walker = _Walker(question, Follow(connection, question))
         walker.run(root)
     if not walker.met:
@@ -71,7 +72,7 @@ def contents(store: Store, root: str, question: Question) -> Subgraph:
     return replace(
         subgraph,
         truncated=len(members) > question.max_nodes,
-        evidence=Later((), lambda: store.evidence(subgraph.edges), _same),
+        evidence=Later(lambda: store.evidence(subgraph.edges)),
     )
 
 
@@ -91,7 +92,7 @@ class _Walker:
 
     def run(self, root: str) -> None:
         """Walk from a node."""
-        start = self._follow.nodes(uri=[root])
+        start = self._follow.called([root])
         if self._asked.plane == "table" and not is_column(root):
             self._table(start)
         else:
@@ -111,7 +112,7 @@ class _Walker:
 
     def _columns(self, start: Met) -> None:
         """Walk from column to column, and from those that lead to no column among things."""
-        met = start | self._follow.closure(start, "column")
+        met = self._follow.closure(start, "column")
         every = {number: uri for number, uri in met.items() if is_column(uri)}
         late = self._follow.later(map(owner, every.values()))  # a column has its owner's time
         columns = {number: uri for number, uri in every.items() if owner(uri) not in late}
@@ -120,7 +121,7 @@ class _Walker:
         self._table(things, beside=True)
         leading = {here for here, _ in self._follow.pairs(columns, FOLLOWED["made"])}
         if self._asked.direction == "down":
-            exact = self._follow.nodes(_PRECISE, uri=map(owner, columns.values()))
+            exact = self._follow.called(map(owner, columns.values()), _PRECISE)
             self._table(exact, beside=True)
         self._fall_back({number: uri for number, uri in columns.items() if number not in leading})
 
@@ -138,15 +139,15 @@ class _Walker:
             self.left["enter"] |= entered
             rest = [number for number in frontier if number not in entered]
             onward = {far for _, far in self._follow.pairs(rest, FOLLOWED[self._asked.direction])}
-            found = self._follow.nodes(id=onward - self.met.keys())
+            found = self._follow.nodes(sorted(onward - self.met.keys()))
             frontier = list(self._enter(found, "table"))
-        found = self._follow.nodes(id=columns)
+        found = self._follow.nodes(sorted(columns))
         return {number: uri for number, uri in found.items() if is_column(uri)}
 
     def _fall_back(self, columns: Met) -> None:
         """Go on from the owners of columns that lead to no column."""
         owners = {number: owner(uri) for number, uri in columns.items()}
-        found = {uri: number for number, uri in self._follow.nodes(uri=owners.values()).items()}
+        found = {uri: number for number, uri in self._follow.called(owners.values()).items()}
         self.back += [(number, found[uri]) for number, uri in owners.items() if uri in found]
         rest = {number: uri for uri, number in found.items() if number not in self.met}
         self._table(rest, coarse=True, beside=True)
@@ -172,34 +173,39 @@ class _Walker:
         """What was met; descriptions, steps and evidence are read when they are looked at."""
         coarse = frozenset(self.met[number] for number in self.coarse)
 
-        def described() -> Mapping[str, Any]:
-            return store.rows_of(self.met)
-
         found = Subgraph(
             root,
             self._asked.direction,
-            Later(self.met.values(), described, node),
-            Later((), lambda: self._leaving(store), self._steps),
+            Later(lambda: store.numbered(self.met), self.met.values()),
+            Later(lambda: self._leaving(store)),
             coarse,
             self.truncated,
-            Later((), lambda: store.evidence(found.edges), _same),
+            Later(lambda: store.evidence(found.edges)),
         )
         return found
 
-    def _leaving(self, store: Store) -> dict[str, list[Row]]:
-        """The rows of the edges that leave each node, by its URN."""
-        leaving: dict[str, list[Row]] = {}
+    def _leaving(self, store: Store) -> dict[str, tuple[Step, ...]]:
+        """The steps that leave each node, by its URN."""
+        met = self.met
         with store.database.reading() as connection:
             self._follow = Follow(connection, self._asked)
-            for row in self._followed():
-                if row[0] in self.met and row[1] in self.met:
-                    leaving.setdefault(self.met[row[0]], []).append(row)
-        for column, thing in self.back:
-            if thing in self.met:
-                leaving.setdefault(self.met[column], []).append(
-                    (column, thing, FIELD, ALWAYS, FOREVER, LEVELS.index("derived"))
-                )
-        return leaving
+            rows = [row for row in self._followed() if row[0] in met and row[1] in met]
+        derived = LEVELS.index("derived")
+        back = [(here, there, FIELD, ALWAYS, FOREVER, derived) for here, there in self.back]
+        rows += [row for row in back if row[1] in met]
+        rows = list(dict.fromkeys(rows))  # one edge may have been met in two planes
+        near = [met[row[0]] for row in rows]
+        far = [met[row[1]] for row in rows]
+        up = self._asked.direction == "up"
+        drawn: list[Any] = [
+            ((there, here) if (is_column(here) if row[2] == FIELD else up) else (here, there))
+            + row[2:]
+            for here, there, row in zip(near, far, rows, strict=True)
+        ]
+        steps: dict[str, list[Step]] = {}
+        for step in made(Step, len(rows), edges_of(drawn), near, far):
+            steps.setdefault(step.here, []).append(step)
+        return {uri: tuple(leaving) for uri, leaving in steps.items()}
 
     def _followed(self) -> Iterator[Row]:
         """The edges by which nodes were left."""
@@ -210,18 +216,3 @@ class _Walker:
         yield from self._follow.edges(self.left["column"] | entered, FOLLOWED["column"])
         for thing, column in self._follow.fields(entered):
             yield thing, column, FIELD, ALWAYS, FOREVER, LEVELS.index("recorded")
-
-    def _steps(self, rows: list[Row]) -> tuple[Step, ...]:
-        """The steps of rows; one edge may have been met in two planes."""
-        steps = []
-        up, met = self._asked.direction == "up", self.met
-        for here, there, kind, since, until, level in dict.fromkeys(rows):
-            near, far = met[here], met[there]
-            turned = is_column(near) if kind == FIELD else up
-            drawn = edge((far, near) if turned else (near, far), kind, since, until, level)
-            steps.append(Step(drawn, near, far))
-        return tuple(steps)
-
-
-def _same(value: Any) -> Any:
-    return value

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from operator import sub
 from typing import TYPE_CHECKING, Any, cast
 
 from unified_mlops.lineage.schema import tables
@@ -69,10 +72,78 @@ class Rows:
         self.connection.execute(statement, rows)
 
 
-def fetch(connection: Connection, query: Select[Any]) -> list[tuple[Any, ...]]:
+@contextmanager
+def many() -> Iterator[None]:
+    """Without Python's search for cycles while many rows come in.
+
+    None of them is in a cycle, and it would go through all objects of the process for every few
+    thousand, which takes longer than reading these.
+    """
+    searching = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if searching:
+            gc.enable()
+
+
+def fetch(connection: Connection, query: Select[Any], **values: Any) -> list[tuple[Any, ...]]:
     """The rows as the driver gives them: wrapped ones would cost more than finding them."""
-    result = connection.execute(query)
+    result = connection.execute(query, values)
     return cast("list[tuple[Any, ...]]", result.cursor.fetchall()) if result.cursor else []
+
+
+def numbered(
+    connection: Connection,
+    query: Select[Any],
+    number: ColumnElement[int],
+    *,
+    distinct: bool = False,
+) -> Callable[[Iterable[int]], list[tuple[Any, ...]]]:
+    """A query that can be asked again and again, each time for other numbers.
+
+    They are passed as runs without gaps: what was recorded together is numbered together, and an
+    index finds the start of a run only once.
+
+    Args:
+        connection: on which it is asked.
+        query: the rows wanted, whatever their number.
+        number: the column that the numbers stand in.
+        distinct: leave out repeated rows.
+    """
+    from sqlalchemy import ARRAY, Integer, bindparam, func, select, true
+
+    if connection.dialect.name == "postgresql":
+        ends = [bindparam(end, type_=ARRAY(Integer)) for end in ("first", "last")]
+        runs = func.unnest(*ends).table_valued("first", "last", name="runs").render_derived()
+        chosen = query.where(number.between(runs.c.first, runs.c.last))
+        # The offset keeps the planner from reading all rows and looking for the run of each.
+        rows = chosen.offset(0).lateral()
+        query = select(rows).join_from(runs, rows, true())
+    else:
+        pairs = func.json_each(bindparam("runs")).table_valued("key", "value", name="runs")
+        query = query.where(number.between(pairs.c.key, pairs.c.value))
+    query = query.distinct() if distinct else query
+
+    def ask(numbers: Iterable[int]) -> list[tuple[Any, ...]]:
+        found = _runs(numbers)
+        if not found:
+            return []
+        if connection.dialect.name == "postgresql":
+            return fetch(connection, query, first=list(found), last=list(found.values()))
+        return fetch(connection, query, runs=json.dumps(found))
+
+    return ask
+
+
+def _runs(numbers: Iterable[int]) -> dict[int, int]:
+    """The last number of each run without gaps, by its first."""
+    ordered = sorted(set(numbers))
+    gaps = [place for place, step in enumerate(map(sub, ordered[1:], ordered)) if step > 1]
+    first = [*ordered[:1], *(ordered[place + 1] for place in gaps)]
+    last = [*(ordered[place] for place in gaps), *ordered[-1:]]
+    return dict(zip(first, last, strict=True))
 
 
 def within(connection: Connection, column: Any, values: Iterable[Any]) -> ColumnElement[bool]:

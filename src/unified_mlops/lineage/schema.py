@@ -26,12 +26,14 @@ COLUMN_PLANE = 10
 FOLLOWED = {
     "down": (0, 3),
     "up": (0, 5),
+    "straight": (0, 4),
     "climb": (4, 5),
     "column": (COLUMN_PLANE, COLUMN_PLANE + 5),
     "made": (COLUMN_PLANE, COLUMN_PLANE + 2),
 }
-"""The kinds that a walk among things follows down and up, the ones it goes on by from what it
-reached by `VERSION_OF`, those between columns both ways, and those that make columns of columns."""
+"""The kinds that a walk among things follows down and up, those up without `VERSION_OF`, the ones
+it goes on by from what that reached, those between columns both ways, and those that make columns
+of columns."""
 VERSION_OF = KINDS.index("VERSION_OF")
 FIELD = KINDS.index("FIELD")
 

@@ -7,15 +7,18 @@ projection: they can be dropped and rebuilt, and come out the same whatever the 
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import repeat
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from unified_mlops.lineage.database import Database
 from unified_mlops.lineage.observe import as_row, keep
-from unified_mlops.lineage.rows import Rows
+from unified_mlops.lineage.rows import Rows, numbered
 from unified_mlops.lineage.schema import ALWAYS, FOREVER, LEVELS, kind_name, tables
 from unified_mlops.lineage.stitch import RULES
 from unified_mlops.records import Edge, Level, Node, Observation
@@ -23,7 +26,7 @@ from unified_mlops.records import Edge, Level, Node, Observation
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-_DECODER = json.JSONDecoder()
+T = TypeVar("T")
 CHUNK = 5_000
 """Observations that are projected at a time."""
 FORM = 1
@@ -134,15 +137,22 @@ class Store:
     def nodes(self, uris: Iterable[str] | None = None) -> dict[str, Node]:
         """The nodes of these URNs, or all of them."""
         rows = self._tuples("node") if uris is None else self._tuples("node", uri=uris)
-        return {row[1]: node(row) for row in rows}
+        return {item.uri: item for item in nodes_of(rows)}
 
-    def rows_of(self, ids: Iterable[int]) -> dict[str, Sequence[Any]]:
-        """The rows of nodes, by their URNs."""
-        return {row[1]: row for row in self._tuples("node", id=ids)}
+    def numbered(self, ids: Iterable[int]) -> dict[str, Node]:
+        """The nodes of these numbers, by their URNs."""
+        if not self.database.exists:
+            return {}
+        from sqlalchemy import select
+
+        columns = list(tables().tables["node"].c)[:6]
+        with self.database.reading() as connection:
+            rows = numbered(connection, select(*columns), columns[0])(ids)
+        return {item.uri: item for item in nodes_of(rows)}
 
     def called(self, name: str) -> list[Node]:
         """The nodes with a name."""
-        return [node(row) for row in self._tuples("node", name=[name])]
+        return nodes_of(self._tuples("node", name=[name]))
 
     def count(self, table: str) -> int:
         """How many rows a table of the graph has."""
@@ -172,14 +182,12 @@ class Store:
         ends = {row[key] for row in rows for key in ("source", "target")}
         names = {row["id"]: row["uri"] for row in self._rows("node", id=ends)}
         weakest = LEVELS.index(level)
-        return [
-            edge(
-                (names[row["source"]], names[row["target"]]),
-                *(row[key] for key in ("kind", "since", "until", "level")),
-            )
+        what = itemgetter("kind", "since", "until", "level")
+        return edges_of([
+            (names[row["source"]], names[row["target"]], *what(row))
             for row in rows
             if row["level"] <= weakest
-        ]
+        ])  # fmt: skip
 
     def evidence(self, edges: Iterable[Edge]) -> dict[tuple[str, str, str], tuple[Evidence, ...]]:
         """Who says that these edges exist, strongest first, by source, kind and target."""
@@ -265,14 +273,35 @@ class Store:
             return list(Rows(connection).tuples(table, **among))
 
 
-def node(row: Sequence[Any]) -> Node:
-    """A node from the first columns of its row."""
-    _, uri, kind, name, attributes, time, *_ = row
-    return Node(uri, kind, name, _DECODER.raw_decode(attributes)[0], time)
+def nodes_of(rows: Sequence[Sequence[Any]]) -> list[Node]:
+    """Nodes from the first columns of their rows."""
+    if not rows:
+        return []
+    _, uris, kinds, names, attributes, times, *_ = zip(*rows, strict=True)
+    said = json.loads(f"[{','.join(attributes)}]")
+    return made(Node, len(rows), uris, kinds, names, said, times)
 
 
-def edge(ends: tuple[str, str], kind: int, since: float, until: float, level: int) -> Edge:
-    """An edge from its ends and the numbers in its row."""
-    began = None if since == ALWAYS else since
-    ended = None if until == FOREVER else until
-    return Edge(ends[0], kind_name(kind), ends[1], LEVELS[level], "", began, ended)
+def edges_of(rows: Sequence[tuple[str, str, int, float, float, int]]) -> list[Edge]:
+    """Edges from their ends and the numbers in their rows: kind, since, until, level."""
+    if not rows:
+        return []
+    sources, targets, kinds, since, until, levels = zip(*rows, strict=True)
+    return made(
+        *(Edge, len(rows), sources, map(kind_name, kinds), targets),
+        *(map(LEVELS.__getitem__, levels), repeat("")),
+        [None if moment == ALWAYS else moment for moment in since],
+        [None if moment == FOREVER else moment for moment in until],
+    )
+
+
+def made(kind: type[T], count: int, *columns: Iterable[Any]) -> list[T]:
+    """Many records of a kind at once, from the values of each of its fields.
+
+    They are filled field by field: the constructor of a frozen record looks up each field by its
+    name, and would take longer than reading the rows.
+    """
+    records = [kind.__new__(kind) for _ in range(count)]
+    for field, column in zip(fields(kind), columns, strict=True):  # type: ignore[arg-type]
+        deque(map(getattr(kind, field.name).__set__, records, column), 0)
+    return records

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
+from unified_mlops.lineage.rows import many
 from unified_mlops.lineage.store import Evidence
 from unified_mlops.lineage.urn import is_column
 from unified_mlops.records import ARTIFACTS, EXECUTIONS, Edge, Node
@@ -20,30 +21,25 @@ V = TypeVar("V")
 
 
 class Later(Mapping[K, V], Generic[K, V]):
-    """A mapping that is loaded when a value is first looked at, each value made on its own.
+    """A mapping that is loaded when a value is first looked at.
 
     Args:
-        keys: its keys, where they are known before it is loaded.
-        load: reads what the values are made from.
-        make: makes a value.
+        load: reads it.
+        keys: its keys in order, where they are known before it is loaded.
     """
 
-    def __init__(
-        self, keys: Iterable[K], load: Callable[[], Mapping[K, Any]], make: Callable[[Any], V]
-    ) -> None:
-        self._keys = dict.fromkeys(keys)
+    def __init__(self, load: Callable[[], Mapping[K, V]], keys: Iterable[K] = ()) -> None:
         self._load = load
-        self._make = make
-        self._values: dict[K, V] = {}
+        self._keys = dict.fromkeys(keys)
 
     @cached_property
-    def _loaded(self) -> Mapping[K, Any]:
-        return self._load()
+    def _loaded(self) -> Mapping[K, V]:
+        with many():
+            loaded = self._load()
+            return {key: loaded[key] for key in self._keys} if self._keys else loaded
 
     def __getitem__(self, key: K) -> V:
-        if key not in self._values:
-            self._values[key] = self._make(self._loaded[key])
-        return self._values[key]
+        return self._loaded[key]
 
     def __contains__(self, key: object) -> bool:
         return key in (self._keys or self._loaded)
@@ -53,6 +49,14 @@ class Later(Mapping[K, V], Generic[K, V]):
 
     def __len__(self) -> int:
         return len(self._keys or self._loaded)
+
+    def values(self) -> ValuesView[V]:
+        """Its values, without asking for each by its key."""
+        return self._loaded.values()
+
+    def items(self) -> ItemsView[K, V]:
+        """Its keys and values, likewise."""
+        return self._loaded.items()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +103,13 @@ class Subgraph:
     @cached_property
     def steps(self) -> tuple[Step, ...]:
         """The edges that were followed, those of the nearest nodes first."""
-        return tuple(step for uri in self.nodes for step in self.next(uri))
+        leaving = dict(self.leaving.items())
+        return tuple(step for uri in self.nodes if uri in leaving for step in leaving[uri])
 
     @cached_property
     def edges(self) -> tuple[Edge, ...]:
         """The edges followed, drawn from upstream to downstream."""
-        return tuple(dict.fromkeys(step.edge for step in self.steps))
+        return tuple(dict.fromkeys([step.edge for step in self.steps]))
 
     def next(self, uri: str) -> tuple[Step, ...]:
         """The steps that leave a node."""
