@@ -40,6 +40,7 @@ def section(name: str, plugins: dict[str, Any]) -> str:
     signature = signature.replace("(self)", "()")
     doc = re.sub(r"^:param (\w+): ", r"- `\1`: ", inspect.getdoc(spec) or "", flags=re.M)
     doc = re.sub(r"^:raises (\w+): ", r"- raises `\1`: ", doc, flags=re.M)
+    doc = re.sub(r"^:returns: ", "- returns ", doc, flags=re.M)
     served = [plugin for plugin, cls in plugins.items() if getattr(cls, name, spec) is not spec]
     return (
         f"### {name}\n\n```text\n{name}{signature}\n```\n\n{doc}\n\n"

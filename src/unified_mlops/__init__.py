@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     from unified_mlops.resources.clusters import RayCluster
     from unified_mlops.resources.datasets import Dataset
     from unified_mlops.resources.endpoints import Endpoint
-    from unified_mlops.resources.experiments import ExperimentRun, get_experiment_df
+    from unified_mlops.resources.experiments import Experiment, ExperimentRun, get_experiment_df
     from unified_mlops.resources.features import FeatureStore, FeatureView
     from unified_mlops.resources.models import ExperimentModel, Model, ModelRegistry
     from unified_mlops.resources.monitors import ModelMonitor, MonitoringReport
     from unified_mlops.resources.pipelines import PipelineJob
+    from unified_mlops.resources.schedules import PipelineJobSchedule
     from unified_mlops.resources.tuning import HyperparameterTuningJob
     from unified_mlops.session import Session
 
@@ -49,11 +50,12 @@ _HOMES = {
         *("active_run", "end_run", "log_artifact", "log_input", "log_metrics", "log_model"),
         *("log_params", "log_time_series_metrics", "start_run"),
     ],
-    "resources.experiments": ["ExperimentRun", "get_experiment_df"],
+    "resources.experiments": ["Experiment", "ExperimentRun", "get_experiment_df"],
     "resources.features": ["FeatureStore", "FeatureView"],
     "resources.models": ["ExperimentModel", "Model", "ModelRegistry"],
     "resources.monitors": ["ModelMonitor", "MonitoringReport"],
     "resources.pipelines": ["PipelineJob"],
+    "resources.schedules": ["PipelineJobSchedule"],
     "resources.tuning": ["HyperparameterTuningJob"],
     "session": ["Session"],
 }
@@ -63,6 +65,7 @@ __all__ = [
     "Config",
     "Dataset",
     "Endpoint",
+    "Experiment",
     "ExperimentModel",
     "ExperimentRun",
     "FeatureStore",
@@ -73,6 +76,7 @@ __all__ = [
     "ModelRegistry",
     "MonitoringReport",
     "PipelineJob",
+    "PipelineJobSchedule",
     "RayCluster",
     "Session",
     "UnifiedMLOpsError",

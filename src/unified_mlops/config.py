@@ -46,6 +46,7 @@ class Config:
         plugins: constructor keywords of each plugin.
         lineage: `url` of the graph's database instead of `lineage.db` in the workspace;
             `without`, the stitch rules that are switched off.
+        pipelines: `secrets`, by name and key the place of each: `env:VARIABLE` or `file:PATH`.
     """
 
     workspace: Path = Path("workspace")
@@ -53,6 +54,7 @@ class Config:
     providers: Mapping[str, str] = field(default_factory=dict)
     plugins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     lineage: Mapping[str, Any] = field(default_factory=dict)
+    pipelines: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         workspace = Path(self.workspace).expanduser().absolute()
@@ -60,6 +62,7 @@ class Config:
         object.__setattr__(self, "providers", MappingProxyType(dict(self.providers)))
         object.__setattr__(self, "plugins", MappingProxyType(dict(self.plugins)))
         object.__setattr__(self, "lineage", MappingProxyType(dict(self.lineage)))
+        object.__setattr__(self, "pipelines", MappingProxyType(dict(self.pipelines)))
 
     @classmethod
     def load(cls, **keywords: Any) -> Config:
@@ -99,6 +102,7 @@ class Config:
         found["providers"] = dict(self.providers)
         found["plugins"] = {name: dict(keys) for name, keys in self.plugins.items()}
         found["lineage"] = dict(self.lineage)
+        found["pipelines"] = dict(self.pipelines)
         return found
 
 
@@ -161,6 +165,7 @@ _FORMS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "providers": (Mapping, '[providers], and below it lines such as: task = "kfp"'),
     "plugins": (Mapping, "[plugins.<name>], and below it the plugin's settings"),
     "lineage": (Mapping, '[lineage], and below it lines such as: url = "postgresql://…"'),
+    "pipelines": (Mapping, '[pipelines.secrets.<name>], and below it: key = "env:VARIABLE"'),
 }
 """What a setting must be, and how to write it."""
 
@@ -172,9 +177,10 @@ def _check_keys(settings: Mapping[str, Any], where: str) -> None:
         kind, form = _FORMS[key]
         if not isinstance(value, kind):
             raise ConfigError(f"{key!r} in {where} is {value!r}", hint=f"write {form}")
-    for key in settings.get("lineage", {}):
-        if key not in ("url", "without"):
-            raise unknown_key(key, ["url", "without"], f"[lineage] in {where}")
+    for part, known in (("lineage", ["url", "without"]), ("pipelines", ["secrets"])):
+        for key in settings.get(part, {}):
+            if key not in known:
+                raise unknown_key(key, known, f"[{part}] in {where}")
     for name, keys in settings.get("plugins", {}).items():
         if not isinstance(keys, Mapping):
             fact = f"{name!r} below [plugins] in {where} is {keys!r}"

@@ -28,10 +28,12 @@ from unified_mlops.records import (
     DatasetRecord,
     EndpointRecord,
     FeatureViewRecord,
+    JobRequest,
     MaterializationRecord,
     Metric,
     ModelRecord,
     ModelVersionRecord,
+    PipelineJobRecord,
     PipelineRecord,
     PredictionRecord,
     Record,
@@ -414,7 +416,7 @@ class MonitorHooks:
 
 
 class PipelineHooks:
-    """Pipeline definitions."""
+    """Pipeline definitions, and whole pipelines that a server runs."""
 
     @hookspec
     @lineage.none("a definition; its runs are recorded task by task")
@@ -425,6 +427,58 @@ class PipelineHooks:
         :raises ArgumentError: it is neither.
         """
         raise NotImplementedError
+
+    @hookspec
+    @lineage(reads=("pipeline",), writes=("result",))
+    def mlops_submit_pipeline(self, pipeline: PipelineRecord, job: JobRequest) -> PipelineJobRecord:
+        """Hand a pipeline to a server that runs it, and do not wait.
+
+        :param pipeline: the compiled pipeline, sent as it is.
+        :param job: how to run it.
+        :raises ArgumentError: a parameter is unknown, missing or nothing that the server can hold.
+        :raises UnsupportedError: the server cannot run it as asked; nothing was sent.
+        :raises AlreadyExistsError: the server has a job of that name.
+        """
+        raise NotImplementedError
+
+    @hookspec
+    @lineage.none("looks up what is there; the server's own record is collected")
+    def mlops_get_pipeline_job(self, job: Ref) -> PipelineJobRecord:
+        """Return a job as it is now, with its tasks.
+
+        :param job: the ref of a submitted job.
+        :raises NotFoundError: the server has no such job.
+        """
+        raise NotImplementedError
+
+    @hookspec
+    @lineage.none("looks up what is there")
+    def mlops_list_pipeline_jobs(self, name: str) -> Sequence[PipelineJobRecord]:
+        """Return the jobs of the server, oldest first, without their tasks.
+
+        :param name: the job's id that is looked for; empty for all.
+        """
+        raise NotImplementedError
+
+    @hookspec
+    @lineage.none("a change of state moves nothing")
+    def mlops_cancel_pipeline_job(self, job: Ref) -> PipelineJobRecord:
+        """Ask the server to stop a job, and return it as it is then; one that has ended stays.
+
+        :param job: the ref of a submitted job.
+        :raises NotFoundError: the server has no such job.
+        """
+        raise NotImplementedError
+
+    @hookspec
+    @lineage.none("what it had read and written stays in the graph")
+    def mlops_delete_pipeline_job(self, job: Ref) -> None:
+        """Delete the server's record of a job that has ended.
+
+        :param job: the ref of a submitted job.
+        :raises NotFoundError: the server has no such job.
+        :raises ArgumentError: it has not ended.
+        """
 
 
 class TaskHooks:
@@ -438,6 +492,29 @@ class TaskHooks:
         :param task: what to run. A component that fails answers with state FAILED; the answer
             has the request's ref, and in `log` the text that the component wrote.
         :raises UnsupportedError: this kind of executor cannot be run here.
+        """
+        raise NotImplementedError
+
+    @hookspec
+    @lineage.none("what the task had read and written is told by its record")
+    def mlops_cancel_task(self, task: TaskRequest) -> bool:
+        """Stop a task that `mlops_run_task` is running, with every process it started.
+
+        The call that is running it answers with state CANCELLED.
+
+        :param task: the request that was given to `mlops_run_task`.
+        :returns: whether it was running.
+        """
+        raise NotImplementedError
+
+    @hookspec
+    @lineage.none("looks at definitions; nothing runs")
+    def mlops_check_task(self, runner: Ref, executor: Mapping[str, Any]) -> str:
+        """Say whether this kind of executor can be run here, before any task of a job runs.
+
+        :param runner: the job, which says by which plugin its tasks are run.
+        :param executor: the executor of a compiled component.
+        :returns: why not, and what to do about it; empty where it can.
         """
         raise NotImplementedError
 

@@ -17,6 +17,9 @@ Scalar = float | int | str
 Row = Mapping[str, Any]
 """One entity, instance or feature vector by column name."""
 
+Artifacts = Mapping[str, Sequence[Mapping[str, Any]]]
+"""The artifacts of a task by input or output, each in KFP's form."""
+
 State = Literal["NEW", "RUNNING", "COMPLETE", "FAILED", "CACHED", "CANCELLED"]
 """States of a run, with Vertex's names (`aiplatform.gapic.Execution.State`)."""
 
@@ -24,6 +27,17 @@ TaskState = Literal[
     "PENDING", "RUNNING", "SUCCEEDED", "CANCELLED", "FAILED", "SKIPPED", "NOT_TRIGGERED"
 ]
 """States of a pipeline task (`PipelineTaskDetail.State`)."""
+
+JobState = Literal[
+    "PIPELINE_STATE_PENDING",
+    "PIPELINE_STATE_RUNNING",
+    "PIPELINE_STATE_SUCCEEDED",
+    "PIPELINE_STATE_FAILED",
+    "PIPELINE_STATE_CANCELLING",
+    "PIPELINE_STATE_CANCELLED",
+    "PIPELINE_STATE_PAUSED",
+]
+"""States of a pipeline job (`PipelineState`)."""
 
 ARTIFACTS = frozenset(
     [
@@ -395,14 +409,99 @@ class TaskRequest(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRecord(Record):
-    """A finished task: its parameters, and its artifacts as KFP writes them."""
+    """A task, or a group of tasks: a condition, a loop, one of its iterations, a nested pipeline.
+
+    Args:
+        name: unique in its job; an iteration of a loop adds its number, as in `train[2]`.
+        state: how far it is.
+        within: the group that it stands in; empty for the pipeline itself.
+        parameters: its output parameters.
+        artifacts: its output artifacts, as KFP writes them.
+        inputs: its input parameters.
+        received: its input artifacts.
+        log: what its component wrote.
+        error: what went wrong.
+        folder: where the files of its last try are; empty where no component ran.
+        tries: how often its component was started.
+        started: when it began, in seconds.
+        ended: when it ended, in seconds.
+        cache: why it was or was not taken from the cache; empty where nobody looked.
+    """
 
     name: str
     state: TaskState
+    within: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    artifacts: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    artifacts: Artifacts = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    received: Artifacts = field(default_factory=dict)
     log: str = ""
     error: str = ""
+    folder: str = ""
+    tries: int = 0
+    started: float | None = None
+    ended: float | None = None
+    cache: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobRequest:
+    """A run of a whole pipeline that a server is asked for. Not every server can do all of it.
+
+    Args:
+        name: the job's id, by which it is found again.
+        display_name: what people call it.
+        parameters: the pipeline's parameters.
+        artifacts: its input artifacts.
+        root: where its artifacts go; empty leaves that to the server.
+        experiment: the server's experiment; empty for its default.
+        caching: whether tasks are taken from the cache; None leaves it to each task.
+        cache_max_age: the age in seconds up to which they are; None for any.
+        failure_policy: `fast` starts no task after one has failed.
+        labels: labels of the job.
+    """
+
+    name: str
+    display_name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    artifacts: Mapping[str, Any] = field(default_factory=dict)
+    root: str = ""
+    experiment: str = ""
+    caching: bool | None = None
+    cache_max_age: float | None = None
+    failure_policy: Literal["slow", "fast"] = "slow"
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineJobRecord(Record):
+    """A run of a whole pipeline on a server; `ref.id` is the server's name of it.
+
+    Args:
+        name: the job's id, or the server's name of a run that was started otherwise.
+        display_name: what people call it.
+        pipeline: the name of its pipeline; empty where the server does not tell.
+        state: how far it is.
+        parameters: what the pipeline was given.
+        tasks: its tasks by name, those too that have not begun; empty where many jobs are listed.
+        experiment: the server's experiment.
+        root: where its artifacts go; empty where the server decided.
+        error: what went wrong.
+        created: when it was submitted, in seconds.
+        ended: when it ended, in seconds.
+    """
+
+    name: str
+    display_name: str
+    pipeline: str
+    state: JobState
+    parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    tasks: Mapping[str, TaskRecord] = field(default_factory=dict, repr=False)
+    experiment: str = ""
+    root: str = ""
+    error: str = ""
+    created: float | None = None
+    ended: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,10 @@ class Session:
         self._record(hook, arguments, None)
         return told
 
+    def note(self, hook: Callable[..., Any], answer: Any) -> None:
+        """Record what a hook would have read and written, where its answer is known already."""
+        self._record(hook, {}, answer)
+
     def route(self, hook: Callable[..., Any], arguments: Mapping[str, Any]) -> str:
         """The name of the one plugin that `ask` would call."""
         able = self.implementers(hook)

@@ -16,13 +16,16 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([UMLOPS, *words], capture_output=True, text=True, check=False)
 
 
+COMMANDS = ["init", "doctor", "demo", "up", "run", "pipeline", "schedule", "scheduler", "lineage"]
+
+
 def test_help_lists_every_command_in_the_order_of_use() -> None:
     shown = CliRunner().invoke(cli, ["--help"]).output
     found = [line.split()[0] for line in shown.partition("Commands:")[2].splitlines() if line]
-    assert found == ["init", "doctor", "demo", "up", "run", "lineage"]
+    assert found == COMMANDS
 
 
-@pytest.mark.parametrize("command", ["init", "doctor", "demo", "up", "run", "lineage"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_that_says_what_it_does(command: str) -> None:
     result = CliRunner().invoke(cli, [command, "--help"])
     assert result.exit_code == 0

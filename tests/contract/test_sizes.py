@@ -28,5 +28,5 @@ def test_a_plugin_has_the_same_files_as_every_other_and_a_readme(folder: Path) -
     "path", [*ROOT.glob("src/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")], ids=lambda p: p.name
 )
 def test_a_file_is_read_in_one_sitting(path: Path) -> None:
-    exempt = {"hookspecs.py": 600, "records.py": 480}  # the contract, whole in one place
+    exempt = {"hookspecs.py": 680, "records.py": 580}  # the contract, whole in one place
     assert lines(path) <= exempt.get(path.name, 310)

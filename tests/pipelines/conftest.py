@@ -4,28 +4,29 @@ import pytest
 
 from unified_mlops.config import Config
 from unified_mlops.hookspecs import PipelineHooks
-from unified_mlops.pipelines.runner import Runner
+from unified_mlops.pipelines.job import Job
+from unified_mlops.pipelines.plan import Options, Plan
 from unified_mlops.session import Session
 from unified_mlops_kfp.plugin import KfpPlugin
 
 
 class Watch:
-    """Remembers what the runner said, and gives every task a variable."""
+    """Remembers what the job said, and gives every component a variable."""
 
     def __init__(self):
         self.reset()
 
     def reset(self):
-        self.started, self.finished, self.threads = [], {}, set()
+        self.started, self.finished, self.threads, self.groups = [], {}, set(), []
 
-    def task_started(self, name):
-        self.started.append(name)
-        self.threads.add(threading.current_thread().name)
-        return {"TASK": name}
+    def environment(self, task):
+        self.started.append(task.name)
+        self.threads.add(threading.current_thread())
+        return {"TASK": task.name}
 
-    def task_finished(self, name, record):
-        assert name not in self.finished
-        self.finished[name] = record.state
+    def changed(self, task):
+        if task.state not in ("PENDING", "RUNNING"):
+            self.finished[task.name] = task.state
 
 
 @pytest.fixture(scope="session")
@@ -45,17 +46,27 @@ def load(session):
 
 
 @pytest.fixture
-def run(session, load, tmp_path, watch):
-    def run(template, job_id="job-1", **parameters):
+def job(session, load, tmp_path, watch):
+    def job(template, job_id="job-1", *, before=(), artifacts=None, options=None, **parameters):
         watch.reset()
-        return Runner(
-            session,
+        plan = Plan(
             load(template),
-            job_id=job_id,
-            root=tmp_path,
-            parameters=parameters,
-            provider="kfp",
-            observe=watch,
-        ).run()
+            job_id,
+            str(tmp_path),
+            parameters,
+            artifacts or {},
+            options=options or Options(),
+        )
+        return Job(session, plan, watch, before)
+
+    return job
+
+
+@pytest.fixture
+def run(job):
+    def run(template, job_id="job-1", *, again=False, **settings):
+        made = job(template, job_id, **settings)
+        made.open(again=again)
+        return made.start().result()
 
     return run

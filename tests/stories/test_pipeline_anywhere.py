@@ -35,7 +35,13 @@ def test_the_same_pipeline_runs_embedded_and_on_ray_with_the_same_lineage(tmp_pa
     with umlops.RayCluster.create(cpus=2) as cluster:
         session = umlops.init(plugins={"ray": {"address": cluster.address}})
         for runner in (None, "ray"):
-            job = umlops.PipelineJob("anywhere", anywhere, parameter_values={"x": 5}, runner=runner)
+            job = umlops.PipelineJob(
+                "anywhere",
+                anywhere,
+                parameter_values={"x": 5},
+                runner=runner,
+                enable_caching=False,
+            )
             job.run()
             jobs.append(job)
     assert [job.outputs for job in jobs] == [{"Output": "7 told"}] * 2

@@ -163,6 +163,38 @@ class TestRaisesForATask(Conformance):
     plugin_class = RaisesForATask
 
 
+class LetsItRun(MemoryPipelines):
+    def mlops_cancel_task(self, task: TaskRequest) -> bool:
+        child = self._children.get(task.folder)
+        if child:
+            self._stopped.add(task.folder)
+            child.kill()  # and not what it started
+        return child is not None
+
+
+class TestLetsItRun(Conformance):
+    plugin_class = LetsItRun
+
+
+class AlwaysSaysItStopped(MemoryPipelines):
+    def mlops_cancel_task(self, task: TaskRequest) -> bool:
+        super().mlops_cancel_task(task)
+        return True
+
+
+class TestAlwaysSaysItStopped(Conformance):
+    plugin_class = AlwaysSaysItStopped
+
+
+class TakesAnything(MemoryPipelines):
+    def mlops_check_task(self, runner: Ref, executor: Mapping[str, Any]) -> str:
+        return ""
+
+
+class TestTakesAnything(Conformance):
+    plugin_class = TakesAnything
+
+
 class StopsAtAFailedTrial(MemoryJobs):
     def mlops_run_tuning(
         self,

@@ -1,14 +1,12 @@
 """A KFP server's runs. The server here speaks the REST calls of 2.17, and no more."""
 
 import json
-import threading
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Model, Output
+from kfp_server import TOKEN
 
 from unified_mlops.errors import BackendError, ConfigError
 from unified_mlops.records import Alias, Node
@@ -16,8 +14,6 @@ from unified_mlops_kfp import server as module
 from unified_mlops_kfp.plugin import KfpPlugin
 
 component = partial(dsl.component, base_image="python:3.11")
-TOKEN = "s3cr3t-t0ken"
-NEVER = "1970-01-01T00:00:00Z"
 
 
 @component
@@ -41,89 +37,6 @@ def loop():
     with dsl.ParallelFor([1, 2]) as n:
         data = make(n=n).outputs["data"]
         train(data=data, more=data)
-
-
-class Store:
-    """What the server has, and what it was asked."""
-
-    def __init__(self):
-        self.runs, self.versions, self.asked = {}, {}, []
-        self.token, self.status, self.body = "", 200, None
-
-    def add(self, key, spec, created="2026-01-01T00:00:00Z", finished=NEVER, tasks=(), **more):
-        self.runs[key] = {
-            "run_id": key,
-            "display_name": f"run {key}",
-            "state": "RUNNING" if finished == NEVER else "SUCCEEDED",
-            "created_at": created,
-            "finished_at": finished,
-            "run_details": {"task_details": list(tasks)},
-            **({"pipeline_spec": spec} if spec else {}),
-            **more,
-        }
-
-    def answer(self, path, query):
-        parts = path.removeprefix("/base/apis/v2beta1/").split("/")
-        if parts[0] == "pipelines":
-            return {"pipeline_spec": self.versions[parts[3]]}
-        if len(parts) == 2:
-            return self.runs[parts[1]]
-        found = sorted(self.runs.values(), key=lambda run: run["created_at"])
-        if query.get("filter"):
-            (predicate,) = json.loads(query["filter"])["predicates"]
-            assert predicate["operation"] == "GREATER_THAN_EQUALS"
-            found = [r for r in found if r[predicate["key"]] >= predicate["timestamp_value"]]
-        start, size = int(query.get("page_token") or 0), int(query["page_size"])
-        more = {"next_page_token": str(start + size)} if len(found) > start + size else {}
-        listed = [dict(run, run_details={}) for run in found[start : start + size]]
-        return {"runs": listed, **more} if listed else {}
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        store, parts = self.server.store, urlsplit(self.path)
-        store.asked.append(self.path)
-        authorized = self.headers.get("Authorization", "") == store.token
-        status = store.status if authorized else 401
-        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-        content = {"error": f"not {self.headers.get('Authorization')}"}
-        if status == 200:
-            content = store.answer(parts.path, query)
-        self.send_response(status)
-        if 300 <= status < 400:
-            self.send_header("Location", f"http://{self.headers['Host']}/elsewhere")
-        self.end_headers()
-        self.wfile.write(store.body or json.dumps(content).encode())
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def http():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.store = Store()
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture
-def store(http):
-    return http.store
-
-
-@pytest.fixture
-def host(http):
-    return f"127.0.0.1:{http.server_port}/base"
-
-
-@pytest.fixture
-def remote(host, tmp_path, monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    (tmp_path / "token").write_text(TOKEN + "\n")
-    return KfpPlugin(tmp_path, endpoint=f"http://{host}/", token_file=str(tmp_path / "token"))
 
 
 @pytest.fixture

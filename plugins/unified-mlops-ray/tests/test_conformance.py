@@ -21,5 +21,5 @@ class TestRay(Conformance):
     @pytest.fixture(autouse=True)
     def reachable(self, request, monkeypatch):
         """Tasks and tuning run on a cluster that the environment names, as in plain Ray."""
-        if "run_task" in request.node.name:
+        if "run_task" in request.node.name or "cancel_task" in request.node.name:
             monkeypatch.setenv("RAY_ADDRESS", request.getfixturevalue("started").address)

@@ -17,6 +17,9 @@ _COMMANDS = {
     "demo": ("project", "Run the flights story, from raw files to a retrained model."),
     "up": ("servers", "Open the tools' own pages on this workspace."),
     "run": ("run", "Run a command so that what no tool records is recorded."),
+    "pipeline": ("pipeline", "See what ran, and why tasks came from the cache or did not."),
+    "schedule": ("scheduler", "See and change the schedules of pipelines."),
+    "scheduler": ("scheduler", "Run the pipelines whose time has come."),
     "lineage": ("lineage", "Ask where things come from and what depends on them."),
 }
 TRACEBACK = "UNIFIED_MLOPS_TRACEBACK"

@@ -1,20 +1,19 @@
-"""What a task receives, and what comes back, in KFP's executor form."""
+"""What a task receives: values bound to its component's inputs, and the items of a loop."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from unified_mlops.errors import PipelineError
-from unified_mlops.pipelines.spec import Component, Constant, Input, Output, Source, Task
-from unified_mlops.pipelines.values import bind, fill, input_of, mismatch
-from unified_mlops.records import TaskRecord
+from unified_mlops.pipelines.spec import Component, Constant, Input, Output, Source, Status, Task
+from unified_mlops.pipelines.values import bind, fill, input_of
+from unified_mlops.records import Artifacts, TaskRecord
 
-Artifacts = Sequence[Mapping[str, Any]]
 Lookup = Callable[[str], Any]
+"""Gives the value of a placeholder for the job or the task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,7 @@ class Values:
     """What flows between tasks."""
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    artifacts: Mapping[str, Artifacts] = field(default_factory=dict)
+    artifacts: Artifacts = field(default_factory=dict)
 
 
 def receive(task: Task, before: Mapping[str, TaskRecord], outer: Values, job: Lookup) -> Values:
@@ -38,35 +37,27 @@ def receive(task: Task, before: Mapping[str, TaskRecord], outer: Values, job: Lo
         PipelineError: a required input has no value.
         ArgumentTypeError: a value has the wrong type.
     """
-    made = {name: record.parameters for name, record in before.items()}
-    raw = {name: _find(source, outer.parameters, made) for name, source in task.parameters.items()}
-
-    def lookup(placeholder: str) -> Any:
-        name = input_of(placeholder)
-        return job(placeholder) if name is None else raw.get(name)
-
+    found = {name: _find(item, before, outer, job) for name, item in task.parameters.items()}
+    lookup = with_inputs(found, job)
     products = {name: record.artifacts for name, record in before.items()}
-    found = ((n, _find(item, outer.artifacts, products)) for n, item in task.artifacts.items())
-    artifacts = {name: value for name, value in found if value is not None}
-    values = Values(_bound(task, raw, lookup), artifacts)
+    artifacts = {
+        name: value
+        for name, source in task.artifacts.items()
+        if (value := _made(source, outer.artifacts, products)) is not None
+    }
+    values = Values(_bound(task, found, lookup), artifacts)
     _check_complete(task, {*values.parameters, *artifacts})
     return values
 
 
-def _bound(task: Task, raw: dict[str, Any], lookup: Lookup) -> dict[str, Any]:
-    """The parameters as their types say, with constants and, for a graph, defaults."""
-    wanted = task.component.parameters
-    for name, source in task.parameters.items():
-        if isinstance(source, Constant):
-            raw[name] = fill(source.value, lookup)
-    parameters = {
-        name: bind(value, wanted[name].type, name) if name in wanted else value
-        for name, value in raw.items()
-        if value is not None
-    }
-    if task.component.executor is not None:  # its function has its own defaults
-        return parameters
-    return with_defaults(task.component, parameters, lookup)
+def with_inputs(inputs: Mapping[str, Any], job: Lookup) -> Lookup:
+    """A lookup that knows a task's inputs too."""
+
+    def lookup(placeholder: str) -> Any:
+        name = input_of(placeholder)
+        return job(placeholder) if name is None else inputs.get(name)
+
+    return lookup
 
 
 def with_defaults(
@@ -81,82 +72,107 @@ def with_defaults(
     return defaults | dict(values)
 
 
-def select(component: Component, records: Mapping[str, TaskRecord]) -> Values:
-    """What a graph gives out: of several sources, the first that has a value."""
-    parameters: dict[str, Any] = {}
-    artifacts: dict[str, Artifacts] = {}
-    for name, sources in component.selected.items():
-        for source in sources:
-            record = records[source.task]
-            if source.key in record.parameters:
-                parameters.setdefault(name, record.parameters[source.key])
-            if source.key in record.artifacts:
-                artifacts.setdefault(name, record.artifacts[source.key])
-    return Values(parameters, artifacts)
+def iterations(task: Task, inputs: Values, job: Lookup) -> list[Values]:
+    """What each iteration of a loop receives.
+
+    Raises:
+        PipelineError: what it is to run over is no list.
+    """
+    loop = task.loop
+    assert loop is not None
+    if loop.artifacts:
+        assert isinstance(loop.items, Input)
+        each = inputs.artifacts.get(loop.items.name, ())
+        return [Values(inputs.parameters, {**inputs.artifacts, loop.item: [item]}) for item in each]
+    if isinstance(loop.items, Constant):
+        items = fill(loop.items.value, with_inputs(inputs.parameters, job))
+    else:
+        items = inputs.parameters.get(loop.items.name)
+    kind = task.component.parameters[loop.item].type
+    return [
+        Values({**inputs.parameters, loop.item: bind(item, kind, loop.item)}, inputs.artifacts)
+        for item in _listed(items, task)
+    ]
 
 
-def executor_input(component: Component, inputs: Values, folder: Path) -> dict[str, Any]:
-    """KFP's `ExecutorInput`, without the values that only placeholders needed."""
-    taken, given = component.parameters, inputs.parameters
-    return {
-        "inputs": {
-            "parameterValues": {name: given[name] for name in taken if name in given},
-            "artifacts": {
-                name: {"artifacts": list(value)}
-                for name, value in inputs.artifacts.items()
-                if name in component.artifacts
-            },
-        },
-        "outputs": {
-            "parameters": {name: {"outputFile": str(folder / name)} for name in component.results},
-            "artifacts": {
-                name: {"artifacts": [_product(name, kind, folder)]}
-                for name, kind in component.products.items()
-            },
-            "outputFile": str(folder / "executor_output.json"),
-        },
+def _listed(items: Any, task: Task) -> list[Any]:
+    """The items of a loop; text is JSON."""
+    if isinstance(items, str):
+        try:
+            items = json.loads(items)
+        except ValueError as error:
+            raise PipelineError(f"loop {task.path!r} has items that are no JSON") from error
+    if isinstance(items, Mapping):
+        return [{"key": key, "value": value} for key, value in items.items()]
+    if not isinstance(items, list):
+        raise PipelineError(
+            f"loop {task.path!r} is to run over {items!r}, which is no list",
+            hint="give dsl.ParallelFor a list",
+        )
+    return items
+
+
+def _bound(task: Task, found: dict[str, Any], lookup: Lookup) -> dict[str, Any]:
+    """The parameters as their types say, with constants and, for a graph, defaults."""
+    wanted = task.component.parameters
+    for name, source in task.parameters.items():
+        if isinstance(source, Constant):
+            found[name] = fill(source.value, lookup)
+    parameters = {
+        name: bind(value, wanted[name].type, name) if name in wanted else value
+        for name, value in found.items()
+        if value is not None
     }
+    if task.component.executor is not None:  # its function has its own defaults
+        return parameters
+    return with_defaults(task.component, parameters, lookup)
 
 
-def returned(value: Any, kind: str, name: str) -> Any:
-    """An output as its type says; one that was written to a file comes as text."""
-    if not isinstance(value, str) or kind == "STRING":
-        return bind(value, kind, name)
-    try:
-        value = json.loads(value.lower() if kind == "BOOLEAN" else value)
-    except ValueError as error:
-        raise mismatch(name, value, kind) from error
-    return bind(value, kind, name)
+def _find(source: Source, before: Mapping[str, TaskRecord], outer: Values, job: Lookup) -> Any:
+    if isinstance(source, Status):
+        return _status(before[source.task], source.task, job)
+    made = {name: record.parameters for name, record in before.items()}
+    value = _made(source, outer.parameters, made)
+    key = None if isinstance(source, Constant) else source.key
+    return value if key is None or value is None else _part(value, key)
 
 
-def resources(raw: Mapping[str, Any]) -> dict[str, float]:
-    """KFP's limits as `cpus`, `memory_bytes` and `gpus`."""
-    found = {
-        "cpus": raw.get("cpuLimit"),
-        "memory_bytes": raw.get("memoryLimit", 0) * 1e9,
-        "gpus": raw.get("accelerator", {}).get("count"),
-    }
-    return {name: float(value) for name, value in found.items() if value}
-
-
-def _product(name: str, kind: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    return {"name": name, "type": kind, "uri": str(folder / name), "metadata": {}}
-
-
-def _find(
+def _made(
     source: Source, outer: Mapping[str, Any], made: Mapping[str, Mapping[str, Any]]
 ) -> Any | None:
     """The value that a source stands for; None where there is none."""
     if isinstance(source, Input):
         return outer.get(source.name)
     if isinstance(source, Output):
-        return made[source.task].get(source.key)
+        return made[source.task].get(source.name)
     return None
 
 
+def _part(value: Any, key: str) -> Any:
+    """What a dict, perhaps written as JSON, has under a key."""
+    try:
+        return (json.loads(value) if isinstance(value, str) else value)[key]
+    except (KeyError, TypeError, ValueError) as error:
+        raise PipelineError(f"there is no {key!r} in {value!r}") from error
+
+
+def _status(record: TaskRecord, name: str, job: Lookup) -> dict[str, Any]:
+    """How a task ended, as KFP's `PipelineTaskFinalStatus` has it."""
+    state = {"SKIPPED": "SUCCEEDED", "NOT_TRIGGERED": "CANCELLED"}.get(record.state, record.state)
+    status: dict[str, Any] = {
+        "state": state,
+        "pipelineJobResourceName": job("pipeline_job_resource_name"),
+        "pipelineTaskName": name,
+    }
+    if record.state == "FAILED":
+        status["error"] = {"code": 9, "message": record.error}  # FAILED_PRECONDITION, as in KFP
+    return status
+
+
 def _check_complete(task: Task, there: Iterable[str]) -> None:
+    item = task.loop.item if task.loop else ""
     required = [name for name, item in task.component.parameters.items() if not item.optional]
     required += [name for name, optional in task.component.artifacts.items() if not optional]
     for name in required:
-        if name not in there:
+        if name not in there and name != item:
             raise PipelineError(f"nothing came in for the input {name!r} of task {task.path!r}")

@@ -1,304 +1,298 @@
-"""Walks a pipeline: every task is a thread that waits for the tasks before it.
+"""Walks a pipeline: every task waits for the tasks before it, and runs when its turn comes.
 
-The runner binds inputs, decides conditions and records states. It knows neither KFP nor Ray: a
-component is run by whichever plugin answers `mlops_run_task`. What it leaves below its root is
-`<pipeline>/<job>/job.json` and, for each task, a folder with its `executor_input.json`.
+The runner binds inputs, decides conditions, spreads loops and records states. It knows neither KFP
+nor Ray: a component is run by whichever plugin answers `mlops_run_task`. The walk is one thread of
+coroutines; components run in a pool of threads. `journal` says what it leaves on disk.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
-import json
-import os
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any
 
-from unified_mlops.errors import AlreadyExistsError
-from unified_mlops.files import new_folder, write_whole
-from unified_mlops.hookspecs import TaskHooks
+from unified_mlops.pipelines.container import resources
 from unified_mlops.pipelines.inputs import (
-    Artifacts,
+    Lookup,
     Values,
-    executor_input,
+    iterations,
     receive,
-    resources,
-    returned,
-    select,
     with_defaults,
+    with_inputs,
 )
-from unified_mlops.pipelines.spec import Component, Task, read, walk
-from unified_mlops.records import PipelineRecord, Ref, TaskRecord, TaskRequest, TaskState
+from unified_mlops.pipelines.leaves import Leaves
+from unified_mlops.pipelines.outputs import gather, select
+from unified_mlops.pipelines.plan import Walked
+from unified_mlops.pipelines.room import Room
+from unified_mlops.pipelines.spec import Component, Pipeline, Task
+from unified_mlops.pipelines.threads import in_thread
+from unified_mlops.pipelines.values import fill
+from unified_mlops.records import Ref, TaskRecord, TaskState
 
-if TYPE_CHECKING:
-    from unified_mlops.session import Session
-
-JobState = Literal[
-    "PIPELINE_STATE_RUNNING",
-    "PIPELINE_STATE_SUCCEEDED",
-    "PIPELINE_STATE_FAILED",
-    "PIPELINE_STATE_CANCELLED",
-]
-
-WIDTH = max(4, os.cpu_count() or 1)  # how many components run at once
-
-
-class Observer(Protocol):
-    """Told of each task that runs a component, in that task's own thread."""
-
-    def task_started(self, name: str) -> Mapping[str, str]:
-        """Say which variables to add to the task's environment."""
-
-    def task_finished(self, name: str, record: TaskRecord) -> None:
-        """See a task in its final state, also one that was never started."""
+_GOOD = ("SUCCEEDED", "SKIPPED")
+_GLANCE = 0.5  # seconds between looks at what another process wants
 
 
 @dataclass(frozen=True, slots=True)
-class JobResult:
-    """A finished pipeline.
+class Place:
+    """Where a graph stands: the group that it is, its iterations, whether it is retried."""
 
-    Args:
-        state: `PIPELINE_STATE_FAILED` if any task failed.
-        tasks: every task by its name, groups of tasks (conditions, nested pipelines) too.
-        outputs: the pipeline's output parameters.
-        artifacts: the pipeline's output artifacts, as KFP writes them.
-    """
-
-    state: JobState
-    tasks: Mapping[str, TaskRecord]
-    outputs: Mapping[str, Any] = field(default_factory=dict)
-    artifacts: Mapping[str, Artifacts] = field(default_factory=dict)
+    group: str = ""
+    numbers: tuple[int, ...] = ()
+    retried: bool = False
 
 
-def run_uri(job_id: str) -> str:
-    """The URN of a run on this machine."""
-    return f"kfp://local/runs/{job_id}"
-
-
+@dataclass
 class Runner:
-    """One run of a pipeline. `names` holds the tasks that run a component, `folder` its files.
+    """One walk of a pipeline.
 
     Args:
-        session: asked to run each task.
-        pipeline: the compiled pipeline.
-        job_id: names the run.
-        root: the folder for what pipelines leave behind.
-        parameters: the pipeline's parameters.
-        provider: the plugin that runs the tasks.
-        observe: told of each task.
-
-    Raises:
-        ArgumentError: an unknown or a missing parameter.
-        ArgumentTypeError: a parameter of the wrong type.
-        UnsupportedError: the pipeline uses what cannot be run here. Nothing was run or written.
+        pipeline: what to run.
+        leaves: runs its components.
+        inputs: the pipeline's own inputs.
+        ref: gives the ref of a task by its name.
+        placeholder: gives the value of a placeholder, of the job and of a task by its name.
+        changed: told of each task and group that comes to a new state.
+        unwanted: whether someone else wants it to be cancelled; looked at now and then.
+        offer: how much the machine has of slots, CPUs, memory and GPUs.
+        fast: whether a failed task keeps others from starting.
     """
 
-    _stopped = False
+    pipeline: Pipeline
+    leaves: Leaves
+    inputs: Values
+    ref: Callable[[str], Ref]
+    placeholder: Callable[[str, str], Any]
+    changed: Callable[[TaskRecord], None]
+    unwanted: Callable[[], bool]
+    offer: Mapping[str, float]
+    fast: bool = False
+    _records: dict[str, TaskRecord] = field(default_factory=dict)
+    _failing: bool = False
+    _stopped: threading.Event = field(default_factory=threading.Event)
 
-    def __init__(
-        self,
-        session: Session,
-        pipeline: PipelineRecord,
-        *,
-        job_id: str,
-        root: Path,
-        parameters: Mapping[str, Any],
-        provider: str,
-        observe: Observer,
-    ) -> None:
-        self._session = session
-        self._record = pipeline
-        self._pipeline = read(pipeline.spec)
-        self._given = self._pipeline.bind(parameters)
-        self._provider = provider
-        self._observe = observe
-        self._job_id = job_id
-        self._root = root.absolute()
-        self._uri = run_uri(job_id)
-        self._created = _now()
-        self._tasks: dict[str, TaskRecord] = {}
-        self._slots = threading.BoundedSemaphore(WIDTH)
-        self.names = self._pipeline.leaves
-        self.folder = self._root / pipeline.name / job_id
+    def start(self) -> Future[Walked]:
+        """Begin, in a thread of its own."""
+        outcome: Future[Walked] = Future()
+        context = contextvars.copy_context()  # the active run is a context variable
 
-    def run(self) -> JobResult:
-        """Run every task whose turn comes, and wait for the last.
+        def work() -> None:
+            try:
+                outcome.set_result(context.run(asyncio.run, self._walk()))
+            except BaseException as error:  # noqa: BLE001  whoever waits gets it
+                outcome.set_exception(error)
 
-        A failed task stops those that need it and no other.
+        threading.Thread(target=work, name="pipeline").start()
+        return outcome
 
-        Raises:
-            AlreadyExistsError: a job of this id has run here.
-            BackendError: the root cannot be written.
-        """
-        self._create_folder()
+    def cancel(self) -> None:
+        """Start nothing more, and stop what runs."""
+        self._stopped.set()
+        self.leaves.cancel()
+
+    @property
+    def tasks(self) -> dict[str, TaskRecord]:
+        """The tasks and groups as they are now."""
+        return self._records.copy()
+
+    async def _walk(self) -> Walked:
+        self._room = Room(self.offer)
+        error = ""
+        watch = asyncio.create_task(self._watch())
         try:
-            job = partial(self._placeholder, "")
-            inputs = Values(with_defaults(self._pipeline.root, self._given, job))
-            made = self._run_graph(self._pipeline.root, inputs)
-        except BaseException:
-            self._stopped = True
-            self._write_job("PIPELINE_STATE_CANCELLED")
-            raise
-        tasks = {name: self._tasks[name] for name in self._pipeline.names.values()}
-        failed = any(record.state == "FAILED" for record in tasks.values())
-        state: JobState = "PIPELINE_STATE_FAILED" if failed else "PIPELINE_STATE_SUCCEEDED"
-        self._write_job(state)
-        return JobResult(state, tasks, made.parameters, made.artifacts)
+            job = partial(self.placeholder, "")
+            given = with_defaults(self.pipeline.root, self.inputs.parameters, job)
+            values = Values(given, self.inputs.artifacts)
+            made = await self._graph(self.pipeline.root, values, Place())
+        except Exception as wrong:  # noqa: BLE001  a default that cannot be bound
+            made, error = Values(), str(wrong)
+        watch.cancel()
+        return Walked(self._records, made, self._stopped.is_set(), error)
 
-    def _run_graph(self, component: Component, inputs: Values) -> Values:
-        """Run the tasks of a graph, each in a thread, and return what the graph gives out."""
-        done: dict[str, Future[TaskRecord]] = {name: Future() for name in component.tasks}
+    async def _watch(self) -> None:
+        """See whether another process wants the job to be cancelled."""
+        while not self._stopped.is_set():
+            if self.unwanted():
+                threading.Thread(target=self.cancel, daemon=True).start()
+            await asyncio.sleep(_GLANCE)
+
+    async def _graph(self, component: Component, inputs: Values, place: Place) -> Values:
+        """Run the tasks of a graph, and return what the graph gives out."""
+        done: dict[str, asyncio.Task[TaskRecord]] = {}
         for name, task in component.tasks.items():
-            settle = partial(_into, done[name], self._settle, task, done, inputs)
-            # The active run is a context variable, and a thread starts without any.
-            run = partial(contextvars.copy_context().run, settle)
-            threading.Thread(target=run, name=task.path, daemon=True).start()
-        return select(component, {name: future.result() for name, future in done.items()})
+            done[name] = asyncio.create_task(self._settle(task, done, inputs, place))
+        return select(component, {name: await ended for name, ended in done.items()})
 
-    def _settle(
-        self, task: Task, done: Mapping[str, Future[TaskRecord]], outer: Values
+    async def _settle(
+        self,
+        task: Task,
+        done: Mapping[str, asyncio.Task[TaskRecord]],
+        outer: Values,
+        place: Place,
     ) -> TaskRecord:
         """Wait for the tasks before this one, run it if its turn comes, and tell how it ended."""
-        before = {name: done[name].result() for name in sorted(task.after)}
-        if self._stopped:
-            record = self._close(task, "CANCELLED")
-        elif any(item.state not in ("SUCCEEDED", "SKIPPED") for item in before.values()):
-            record = self._close(task, "NOT_TRIGGERED")
-        else:
-            record = self._attempt(task, before, outer)
-        self._announce(task, record)
-        return record
-
-    def _attempt(self, task: Task, before: Mapping[str, TaskRecord], outer: Values) -> TaskRecord:
+        before = {name: await done[name] for name in sorted(task.after)}
+        record = self._pending(task, place)
         try:
-            inputs = receive(task, before, outer, partial(self._placeholder, self._name(task)))
-            if task.condition and not task.condition.holds(inputs.parameters):
-                return self._close(task, "NOT_TRIGGERED")
-            run = self._run_group if task.component.executor is None else self._run_leaf
-            return run(task, inputs)
+            ended = await self._attempt(task, record, before, outer, place)
         except Exception as error:  # noqa: BLE001  whatever it is, it fails this task only
-            return self._close(task, "FAILED", str(error) or type(error).__name__)
+            ended = self._close(task, record, place, "FAILED", str(error) or type(error).__name__)
+        if ended.state == "FAILED" and not place.retried:
+            self._failing = True
+        return ended
 
-    def _run_group(self, task: Task, inputs: Values) -> TaskRecord:
-        made = self._run_graph(task.component, inputs)
-        inner = [self._tasks[self._name(item)] for item in walk(task.component)]
-        failed = next((record for record in inner if record.state == "FAILED"), None)
-        stopped = any(record.state == "CANCELLED" for record in inner)
+    async def _attempt(
+        self,
+        task: Task,
+        record: TaskRecord,
+        before: Mapping[str, TaskRecord],
+        outer: Values,
+        place: Place,
+    ) -> TaskRecord:
+        if self._stopped.is_set():
+            return self._close(task, record, place, "CANCELLED")
+        failed = any(item.state not in _GOOD for item in before.values())
+        if not task.always and (failed or (self.fast and self._failing)):
+            return self._close(task, record, place, "NOT_TRIGGERED")
+        job = partial(self.placeholder, record.name)
+        inputs = receive(task, before, outer, job)
+        if task.condition and not task.condition.holds(inputs.parameters):
+            return self._close(task, record, place, "NOT_TRIGGERED")
+        taken = {name for name in inputs.parameters if name in task.component.parameters}
+        record = replace(
+            record,
+            inputs={name: inputs.parameters[name] for name in taken},
+            received=inputs.artifacts,
+        )
+        return await self._tries(task, record, inputs, place, job)
+
+    async def _tries(
+        self, task: Task, record: TaskRecord, inputs: Values, place: Place, job: Lookup
+    ) -> TaskRecord:
+        """Run it, and again where it fails and is to be retried."""
+        again = task.retry.times
+        inner = replace(place, retried=place.retried or bool(again))
+        for tries in range(1, again + 2):
+            if task.loop:
+                ended = await self._loop(task, record, inputs, inner, job)
+            elif task.component.executor is None:
+                ended = await self._group(task, record, inputs, inner)
+            else:
+                ended = await self._leaf(task, record, inputs, job)
+            if ended.state != "FAILED" or tries > again or self._stopped.is_set():
+                break
+            record = replace(ended, state="PENDING", error="", ended=None)
+            await self._pause(task.retry.delay(tries))
+            self._forget(record.name)
+        return ended
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not longer than until the job is cancelled."""
+        end = time.monotonic() + seconds
+        while not self._stopped.is_set() and (left := end - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, 0.2))
+
+    async def _loop(
+        self, task: Task, record: TaskRecord, inputs: Values, place: Place, job: Lookup
+    ) -> TaskRecord:
+        """Run a component once for each item."""
+        assert task.loop is not None
+        each = iterations(task, inputs, job)
+        limit = asyncio.Semaphore(task.loop.limit or len(each) or 1)
+        self._keep(replace(record, state="RUNNING", started=time.time()))
+
+        async def iteration(number: int, values: Values) -> TaskRecord:
+            inner = replace(place, group=record.name, numbers=(*place.numbers, number))
+            async with limit:
+                one = replace(self._pending(task, inner), within=record.name)
+                return await self._group(task, one, values, inner)
+
+        runs: list[Awaitable[TaskRecord]] = [iteration(*item) for item in enumerate(each)]
+        ended = await asyncio.gather(*runs)
+        return self._sum(record, ended, gather(task.component, ended))
+
+    async def _group(
+        self, task: Task, record: TaskRecord, inputs: Values, place: Place
+    ) -> TaskRecord:
+        """Run the graph of a condition, a nested pipeline or an iteration."""
+        self._keep(replace(record, state="RUNNING", started=time.time()))
+        made = await self._graph(task.component, inputs, replace(place, group=record.name))
+        inner = [self._records[self._name(item, place)] for item in task.component.tasks.values()]
+        return self._sum(record, inner, made)
+
+    async def _leaf(
+        self, task: Task, record: TaskRecord, inputs: Values, job: Lookup
+    ) -> TaskRecord:
+        """Run a component when there is room for it."""
+        raw = (task.component.executor or {}).get("container", {}).get("resources", {})
+        wanted = resources(fill(raw, with_inputs(inputs.parameters, job)))
+        async with self._room.taken(wanted):
+            if self._stopped.is_set():
+                return self._keep(replace(record, state="CANCELLED"))
+            begun = self._keep(replace(record, state="RUNNING", started=time.time()))
+            try:
+                ended = await in_thread(partial(self.leaves.run, task, begun, inputs, job))
+            except Exception as error:  # noqa: BLE001  it fails this task only
+                said = str(error) or type(error).__name__
+                ended = replace(begun, state="FAILED", error=said, ended=time.time())
+        return self._keep(ended)
+
+    def _sum(self, record: TaskRecord, inner: Sequence[TaskRecord], made: Values) -> TaskRecord:
+        """A group's record from those of what is in it."""
+        failed = next((item for item in inner if item.state == "FAILED"), None)
+        stopped = any(item.state == "CANCELLED" for item in inner)
         state: TaskState = "FAILED" if failed else "CANCELLED" if stopped else "SUCCEEDED"
-        error = f"task {failed.name!r} in it failed" if failed else ""
         return self._keep(
-            task, state, parameters=made.parameters, artifacts=made.artifacts, error=error
+            replace(
+                self._records[record.name],
+                state=state,
+                parameters=made.parameters,
+                artifacts=made.artifacts,
+                error=f"task {failed.name!r} in it failed" if failed else "",
+                ended=time.time(),
+            )
         )
 
-    def _run_leaf(self, task: Task, inputs: Values) -> TaskRecord:
-        with self._slots:
-            if self._stopped:
-                return self._close(task, "CANCELLED")
-            request = self._request(task, inputs, self._observe.task_started(self._name(task)))
-            answer = self._session.ask(TaskHooks.mlops_run_task, task=request)
-        kinds = task.component.results
-        parameters = {
-            name: returned(value, kinds[name], name) for name, value in answer.parameters.items()
-        }
-        return self._keep(
-            task,
-            answer.state,
-            parameters=parameters,
-            artifacts=answer.artifacts,
-            log=answer.log,
-            error=answer.error,
-            edges=answer.edges,
-        )
+    def _close(
+        self, task: Task, record: TaskRecord, place: Place, state: TaskState, error: str = ""
+    ) -> TaskRecord:
+        """Record a task that ends without a result, and what is in it and never ran."""
+        for item in self._inside(task, place):
+            if item.name not in self._records:
+                self._keep(replace(item, state="NOT_TRIGGERED"))
+        return self._keep(replace(record, state=state, error=error))
 
-    def _request(self, task: Task, inputs: Values, variables: Mapping[str, str]) -> TaskRequest:
-        name, executor = self._name(task), task.component.executor or {}
-        folder = self.folder / name
-        folder.mkdir()
-        given = executor_input(task.component, inputs, folder)
-        (folder / "executor_input.json").write_text(json.dumps(given))
-        container = executor["container"]
-        own = {item["name"]: item["value"] for item in container.get("env", ())}
-        return TaskRequest(
-            ref=self._ref(name),
-            name=name,
-            executor=executor,
-            executor_input=given,
-            folder=str(folder),
-            environment={**variables, **own},
-            resources=resources(container.get("resources", {})),
-        )
+    def _inside(self, task: Task, place: Place) -> Iterator[TaskRecord]:
+        """The tasks below a group; of a loop that never began, there are none."""
+        if task.loop:
+            return
+        inner = replace(place, group=self._name(task, place))
+        for item in task.component.tasks.values():
+            yield self._pending(item, inner)
+            yield from self._inside(item, inner)
 
-    def _close(self, task: Task, state: TaskState, error: str = "") -> TaskRecord:
-        """Record a task that ends without a result, and what is below it and never ran."""
-        for inner in walk(task.component):
-            if self._name(inner) not in self._tasks:
-                self._announce(inner, self._keep(inner, "NOT_TRIGGERED"))
-        return self._keep(task, state, error=error)
+    def _forget(self, group: str) -> None:
+        """Drop what an earlier try of a group left."""
+        gone = {group}
+        for name, record in list(self._records.items()):  # groups stand before what is in them
+            if record.within in gone:
+                gone.add(name)
+                del self._records[name]
 
-    def _announce(self, task: Task, record: TaskRecord) -> None:
-        if task.component.executor is not None:
-            self._observe.task_finished(record.name, record)
+    def _pending(self, task: Task, place: Place) -> TaskRecord:
+        name = self._name(task, place)
+        return TaskRecord(ref=self.ref(name), name=name, state="PENDING", within=place.group)
 
-    def _keep(self, task: Task, state: TaskState, **fields: Any) -> TaskRecord:
-        name = self._name(task)
-        record = TaskRecord(ref=self._ref(name), name=name, state=state, **fields)
-        self._tasks[name] = record
+    def _name(self, task: Task, place: Place) -> str:
+        return self.pipeline.names[task.path] + "".join(f"[{number}]" for number in place.numbers)
+
+    def _keep(self, record: TaskRecord) -> TaskRecord:
+        self._records[record.name] = record
+        self.changed(record)
         return record
-
-    def _name(self, task: Task) -> str:
-        return self._pipeline.names[task.path]
-
-    def _ref(self, name: str) -> Ref:
-        return Ref(self._provider, "task", f"{self._job_id}/{name}", f"{self._uri}/{name}")
-
-    def _placeholder(self, task: str, name: str) -> Any:
-        """The value of a placeholder about the job or the task."""
-        return {
-            "pipeline_job_name": self._job_id,
-            "pipeline_job_uuid": self._job_id,
-            "pipeline_job_resource_name": self._uri,
-            "pipeline_task_name": task,
-            "pipeline_task_uuid": f"{self._job_id}/{task}",
-            "pipeline_root": str(self._root),
-            "pipeline_job_create_time_utc": self._created,
-            "pipeline_job_schedule_time_utc": self._created,
-        }[name]
-
-    def _create_folder(self) -> None:
-        try:
-            with new_folder(self.folder):
-                self._write_job("PIPELINE_STATE_RUNNING")
-        except FileExistsError as error:
-            fact = f"pipeline {self._record.name!r} has a job {self._job_id!r} already"
-            raise AlreadyExistsError(fact, hint="give the new job another id") from error
-
-    def _write_job(self, state: JobState) -> None:
-        """Keep what this run is and how it went, whole or not at all."""
-        tasks = self._tasks.copy()  # after an interrupt, threads may still be writing
-        job = {
-            "jobId": self._job_id,
-            "pipeline": {"name": self._record.name, "uri": self._record.ref.uri},
-            "state": state,
-            "parameters": self._given,
-            "createTime": self._created,
-            "endTime": None if state == "PIPELINE_STATE_RUNNING" else _now(),
-            "tasks": {name: {"state": t.state, "error": t.error} for name, t in tasks.items()},
-        }
-        write_whole(self.folder / "job.json", json.dumps(job))
-
-
-def _into(future: Future[TaskRecord], work: Callable[..., TaskRecord], *arguments: Any) -> None:
-    """Put the outcome of `work` into a future, so that nobody is left waiting for it."""
-    try:
-        future.set_result(work(*arguments))
-    except BaseException as error:  # noqa: BLE001
-        future.set_exception(error)
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,27 +1,14 @@
-"""KFP's compiled file as frozen dataclasses, read from plain values.
-
-What the runner cannot run yet is refused here, by its name, before any task runs.
-"""
+"""A compiled KFP pipeline as frozen dataclasses. `reader.read` makes them."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from unified_mlops.errors import ArgumentError, UnsupportedError
 from unified_mlops.pipelines.condition import Condition
-from unified_mlops.pipelines.values import (
-    JOB_PLACEHOLDERS,
-    fits,
-    input_of,
-    known_types,
-    mismatch,
-    placeholders,
-    whole,
-)
+from unified_mlops.pipelines.values import fits, mismatch, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +20,29 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An input of the component that a task stands in."""
+    """An input of the component that a task stands in; of a dict perhaps only what has a key."""
 
     name: str
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """An output of another task of the same component."""
+    """An output of another task of the same component; of a dict perhaps only what has a key."""
 
     task: str
-    key: str
+    name: str
+    key: str | None = None
 
 
-Source = Constant | Input | Output
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How another task of the same component ended."""
+
+    task: str
+
+
+Source = Constant | Input | Output | Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +55,48 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
+class Loop:
+    """A component is run once for each item.
+
+    Args:
+        items: a list, or the task's input that holds one.
+        item: the component's input that each item goes to.
+        artifacts: whether the items are artifacts.
+        limit: how many run at once; 0 for as many as the machine takes.
+    """
+
+    items: Constant | Input
+    item: str
+    artifacts: bool = False
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often a task is tried again, and how long to wait before each try, in seconds."""
+
+    times: int = 0
+    wait: float = 0.0
+    factor: float = 2.0
+    longest: float = 3600.0
+
+    def delay(self, tries: int) -> float:
+        """The wait after so many tries."""
+        return min(self.longest, self.wait * self.factor ** (tries - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A variable whose value is a secret: its name, and the secret's name and key."""
+
+    variable: str
+    name: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Component:
-    """A component: a container (`executor`), or tasks and what of theirs it gives out.
+    """A component: a container or an importer (`executor`), or tasks and what of theirs it gives.
 
     Args:
         parameters: its input parameters.
@@ -68,6 +104,7 @@ class Component:
         results: the type of each output parameter.
         products: the artifact type of each output artifact.
         executor: KFP's executor, where it is not a graph.
+        secrets: the secrets that its process finds in its environment.
         tasks: its tasks, where it is a graph.
         selected: the task outputs that each output comes from: the first of them that ran.
     """
@@ -77,28 +114,61 @@ class Component:
     results: Mapping[str, str]
     products: Mapping[str, Mapping[str, Any]]
     executor: Mapping[str, Any] | None
+    secrets: tuple[Secret, ...]
     tasks: Mapping[str, Task]
     selected: Mapping[str, tuple[Output, ...]]
+
+    @property
+    def importer(self) -> Mapping[str, Any] | None:
+        """What an importer brings in; None where the component is something else."""
+        return (self.executor or {}).get("importer")
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A component with its inputs bound, and the tasks that go before it."""
+    """A component with its inputs bound.
+
+    Args:
+        path: its name below the names of the groups it stands in, with dots between.
+        component: what it runs.
+        parameters: where its input parameters come from.
+        artifacts: where its input artifacts come from.
+        after: the tasks that go before it.
+        condition: whether it runs.
+        always: whether it also runs where a task before it failed.
+        loop: what it is run for, where it is a loop.
+        retry: how often it is tried again.
+        cached: whether its outputs may come from an earlier run.
+        cache_key: the key that the user chose for the cache.
+    """
 
     path: str
     component: Component
     parameters: Mapping[str, Source]
     artifacts: Mapping[str, Source]
     after: frozenset[str]
-    condition: Condition | None
+    condition: Condition | None = None
+    always: bool = False
+    loop: Loop | None = None
+    retry: Retry = Retry()
+    cached: bool = True
+    cache_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A pipeline. `names` holds a name for each task by its path, unique in the pipeline."""
+    """A pipeline.
+
+    Args:
+        name: its name.
+        root: its tasks.
+        workspace: whether its tasks share a folder.
+        names: a name for each task by its path, unique in the pipeline.
+    """
 
     name: str
     root: Component
+    workspace: bool
     names: Mapping[str, str] = field(repr=False)
 
     def bind(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,22 +180,39 @@ class Pipeline:
         """
         known = self.root.parameters
         given = {name: whole(value) for name, value in parameters.items() if value is not None}
-        takes = f"{self.name!r} takes: {', '.join(known) or 'no parameters'}"
-        for name in parameters:
-            if name not in known:
-                raise ArgumentError(f"unknown pipeline parameter {name!r}", hint=takes)
-        for name, parameter in known.items():
-            if name not in given and not parameter.optional:
-                raise ArgumentError(f"pipeline parameter {name!r} is missing", hint=takes)
-            if name in given and not fits(given[name], parameter.type):
-                raise mismatch(name, given[name], parameter.type)
+        required = [name for name, parameter in known.items() if not parameter.optional]
+        self._check("parameter", given, known, required)
+        for name, value in given.items():
+            if not fits(value, known[name].type):
+                raise mismatch(name, value, known[name].type)
         return given
 
+    def bind_artifacts(self, artifacts: Mapping[str, Any]) -> dict[str, Any]:
+        """The given input artifacts, checked.
+
+        Raises:
+            ArgumentError: an unknown or a missing artifact; names the valid ones.
+        """
+        known = self.root.artifacts
+        required = [name for name, optional in known.items() if not optional]
+        self._check("input artifact", artifacts, known, required)
+        return dict(artifacts)
+
+    def _check(
+        self, what: str, given: Mapping[str, Any], known: Mapping[str, Any], required: list[str]
+    ) -> None:
+        takes = f"{self.name!r} takes: {', '.join(known) or f'no {what}s'}"
+        for name in given:
+            if name not in known:
+                raise ArgumentError(f"unknown pipeline {what} {name!r}", hint=takes)
+        for name in required:
+            if name not in given:
+                raise ArgumentError(f"pipeline {what} {name!r} is missing", hint=takes)
+
     @property
-    def leaves(self) -> tuple[str, ...]:
-        """The names of the tasks that run a component of their own, in the file's order."""
-        tasks = (task for task in walk(self.root) if task.component.executor is not None)
-        return tuple(self.names[task.path] for task in tasks)
+    def leaves(self) -> tuple[Task, ...]:
+        """The tasks that run a component of their own, in the file's order."""
+        return tuple(task for task in walk(self.root) if task.component.executor is not None)
 
 
 def walk(component: Component) -> Iterator[Task]:
@@ -135,166 +222,6 @@ def walk(component: Component) -> Iterator[Task]:
         yield from walk(task.component)
 
 
-def read(spec: Mapping[str, Any]) -> Pipeline:
-    """The pipeline that a compiled file describes.
-
-    Raises:
-        ArgumentError: this is no compiled pipeline.
-        UnsupportedError: it uses what the runner cannot run; names it.
-    """
-    version = str(spec.get("schemaVersion", ""))
-    if not version.startswith("2.1"):
-        raise unsupported(f"schema version {version!r}", "compile it with kfp 2")
-    if spec.get("platforms"):
-        raise unsupported("settings for Kubernetes")
-    try:
-        name = str(spec["pipelineInfo"]["name"])
-        root = _Reader(spec).component(spec["root"], "")
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ArgumentError(
-            f"this compiled pipeline is damaged: {type(error).__name__}: {error}",
-            hint="compile it again with kfp.compiler.Compiler().compile(pipeline, path)",
-        ) from error
-    for key in (key for key, optional in root.artifacts.items() if not optional):
-        raise unsupported(f"the pipeline's input artifact {key!r}")
-    return Pipeline(name, root, _names(root))
-
-
-def unsupported(what: str, instead: str = "submit it to a KFP server") -> UnsupportedError:
+def unsupported(what: str, instead: str = 'PipelineJob(..., runner="kfp")') -> UnsupportedError:
     """The error for a construct that is not run here."""
-    return UnsupportedError(f"{what} cannot be run on this machine yet", hint=instead)
-
-
-def _names(root: Component) -> dict[str, str]:
-    """For each task's path the shortest end of it that is unique in the pipeline."""
-    ends = {task.path: tuple(_ends(task.path)) for task in walk(root)}
-    uses = Counter(end for of_path in ends.values() for end in of_path)
-    return {
-        path: next(end for end in of_path if uses[end] == 1 or end == path)
-        for path, of_path in ends.items()
-    }
-
-
-def _ends(path: str) -> Iterator[str]:
-    """`c`, `b.c` and `a.b.c` of `a.b.c`."""
-    parts = path.split(".")
-    for start in reversed(range(len(parts))):
-        yield ".".join(parts[start:])
-
-
-class _Reader:
-    def __init__(self, spec: Mapping[str, Any]) -> None:
-        self._components = spec.get("components", {})
-        self._executors = spec.get("deploymentSpec", {}).get("executors", {})
-
-    def component(self, raw: Mapping[str, Any], path: str) -> Component:
-        inputs, outputs = raw.get("inputDefinitions", {}), raw.get("outputDefinitions", {})
-        dag = raw.get("dag", {})
-        tasks = {
-            name: self._task(task, f"{path}.{name}" if path else name)
-            for name, task in dag.get("tasks", {}).items()
-        }
-        _check_order(tasks)
-        return Component(
-            {name: _parameter(item, name) for name, item in _part(inputs, "parameters")},
-            {name: bool(item.get("isOptional")) for name, item in _part(inputs, "artifacts")},
-            {name: _type(item, name) for name, item in _part(outputs, "parameters")},
-            {name: item["artifactType"] for name, item in _part(outputs, "artifacts")},
-            None if "dag" in raw else self._executor(raw["executorLabel"], path),
-            tasks,
-            dict(_selected(dag.get("outputs", {}))),
-        )
-
-    def _executor(self, label: str, path: str) -> Mapping[str, Any]:
-        executor: Mapping[str, Any] = self._executors[label]
-        kind = next(iter(executor))
-        if kind != "container":
-            raise unsupported(f"task {path!r}: {kind!r} executor")
-        command = executor["container"].get("command", [])
-        if not any("--component_module_path" in part for part in command[:-1]):
-            raise unsupported(f"task {path!r}: a container component")
-        return executor
-
-    def _task(self, raw: Mapping[str, Any], path: str) -> Task:
-        _check_constructs(raw, path)
-        inputs = raw.get("inputs", {})
-        parameters = {name: _source(item, path) for name, item in _part(inputs, "parameters")}
-        artifacts = {name: _source(item, path) for name, item in _part(inputs, "artifacts")}
-        sources = (*parameters.values(), *artifacts.values())
-        producers = {source.task for source in sources if isinstance(source, Output)}
-        condition = raw.get("triggerPolicy", {}).get("condition")
-        return Task(
-            path,
-            self.component(self._components[raw["componentRef"]["name"]], path),
-            parameters,
-            artifacts,
-            frozenset(producers | set(raw.get("dependentTasks", ()))),
-            Condition(condition) if condition else None,
-        )
-
-
-def _part(mapping: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    yield from mapping.get(key, {}).items()
-
-
-def _check_constructs(raw: Mapping[str, Any], path: str) -> None:
-    strategy = raw.get("triggerPolicy", {}).get("strategy", "")
-    refused = {
-        "a loop (dsl.ParallelFor)": "parameterIterator" in raw or "artifactIterator" in raw,
-        "retries (set_retry)": raw.get("retryPolicy", {}).get("maxRetryCount"),
-        "an exit handler (dsl.ExitHandler, ignore_upstream_failure)": "COMPLETED" in strategy,
-    }
-    for what, there in refused.items():
-        if there:
-            raise unsupported(f"task {path!r}: {what}")
-
-
-def _check_order(tasks: Mapping[str, Task]) -> None:
-    for task in tasks.values():
-        for name in task.after - set(tasks):
-            raise ArgumentError(f"task {task.path!r} comes after {name!r}, which is not there")
-    try:
-        TopologicalSorter({name: task.after for name, task in tasks.items()}).prepare()
-    except CycleError as error:
-        raise ArgumentError(f"these tasks wait for one another: {error.args[1]}") from error
-
-
-def _source(raw: Mapping[str, Any], path: str) -> Source:
-    for kind in ("Parameter", "Artifact"):
-        if made := raw.get(f"taskOutput{kind}"):
-            return Output(made["producerTask"], made[f"output{kind}Key"])
-        if f"componentInput{kind}" in raw and "parameterExpressionSelector" not in raw:
-            return Input(raw[f"componentInput{kind}"])
-    if "constant" in raw.get("runtimeValue", {}):
-        return Constant(_constant(raw["runtimeValue"]["constant"], f"task {path!r}"))
-    raise unsupported(f"task {path!r}: an input from {' and '.join(raw)!r}")
-
-
-def _constant(value: Any, where: str) -> Any:
-    for found in placeholders(value):
-        if found not in JOB_PLACEHOLDERS and input_of(found) is None:
-            raise unsupported(f"{where}: the placeholder '{{{{$.{found}}}}}'")
-    return whole(value)
-
-
-def _parameter(raw: Mapping[str, Any], name: str) -> Parameter:
-    default = _constant(raw.get("defaultValue"), f"parameter {name!r}")
-    return Parameter(_type(raw, name), bool(raw.get("isOptional")) or default is not None, default)
-
-
-def _type(raw: Mapping[str, Any], name: str) -> str:
-    kind = str(raw["parameterType"])
-    if kind not in known_types():
-        raise unsupported(f"parameter {name!r} of type {kind}")
-    return kind
-
-
-def _selected(outputs: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Output, ...]]]:
-    for name, raw in _part(outputs, "parameters"):
-        one = raw.get("valueFromParameter")
-        several = raw.get("valueFromOneof", {}).get("parameterSelectors", ())
-        selectors = (one,) if one else several
-        yield name, tuple(Output(s["producerSubtask"], s["outputParameterKey"]) for s in selectors)
-    for name, raw in _part(outputs, "artifacts"):
-        selectors = raw["artifactSelectors"]
-        yield name, tuple(Output(s["producerSubtask"], s["outputArtifactKey"]) for s in selectors)
+    return UnsupportedError(f"{what} cannot be run on this machine", hint=instead)

@@ -7,24 +7,18 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from unified_mlops.errors import ArgumentTypeError
+from unified_mlops.errors import ArgumentTypeError, UnsupportedError
 
 _WHOLE = 1e21  # KFP writes larger floats with an exponent, and so they stay floats
 _PLACEHOLDER = re.compile(r"\{\{\$\.(.*?)\}\}")
 _INPUT = re.compile(r"inputs\.parameters\[(['\"])(.*)\1\]")
 
 JOB_PLACEHOLDERS = frozenset(
-    f"pipeline_{name}"
-    for name in (
-        "job_name",
-        "job_uuid",
-        "job_resource_name",
-        "job_create_time_utc",
-        "job_schedule_time_utc",
-        "task_name",
-        "task_uuid",
-        "root",
-    )
+    [
+        *("pipeline_job_name", "pipeline_job_uuid", "pipeline_job_resource_name"),
+        *("pipeline_job_create_time_utc", "pipeline_job_schedule_time_utc"),
+        *("pipeline_task_name", "pipeline_task_uuid", "pipeline_root", "workspace_path"),
+    ]
 )
 """The placeholders that may stand in a constant, besides those for input parameters."""
 
@@ -35,6 +29,8 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "BOOLEAN": (bool,),
     "LIST": (list,),
     "STRUCT": (dict,),
+    "TASK_FINAL_STATUS": (dict,),
+    "TASK_CONFIG": (dict,),
 }
 
 
@@ -100,6 +96,20 @@ def placeholders(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for item in value:
             yield from placeholders(item)
+
+
+def check_placeholders(value: Any, where: str) -> None:
+    """See that a constant has no placeholder but those for the job and for input parameters.
+
+    Raises:
+        UnsupportedError: it has another.
+    """
+    for found in placeholders(value):
+        if found not in JOB_PLACEHOLDERS and input_of(found) is None:
+            raise UnsupportedError(
+                f"{where}: the placeholder '{{{{$.{found}}}}}' means nothing to us",
+                hint="use one of: " + ", ".join(sorted(JOB_PLACEHOLDERS)),
+            )
 
 
 def input_of(placeholder: str) -> str | None:

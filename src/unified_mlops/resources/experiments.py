@@ -216,6 +216,26 @@ class ExperimentRun(Resource[RunRecord]):
         )
 
 
+class Experiment:
+    """A named set of runs.
+
+    Args:
+        name: its name.
+        session: where it is; the current session if left out.
+    """
+
+    def __init__(self, name: str, *, session: Session | None = None) -> None:
+        self.name = name
+        self.session = session or current_session()
+
+    def get_data_frame(self) -> Any:
+        """Its runs as a pandas DataFrame; see `get_experiment_df`."""
+        return get_experiment_df(self.name, session=self.session)
+
+    def __repr__(self) -> str:
+        return f"Experiment({self.name!r})"
+
+
 def get_experiment_df(experiment: str | None = None, *, session: Session | None = None) -> Any:
     """One row per run: experiment_name, run_name, run_type, state, param.*, metric.*.
 

@@ -2,47 +2,59 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
+import builtins
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
-from threading import Lock
-from typing import Any
-from uuid import uuid4
+from typing import Any, Literal
 
 from unified_mlops.current import current_session
-from unified_mlops.errors import ArgumentError, TaskFailedError
-from unified_mlops.hookspecs import PipelineHooks, TaskHooks
-from unified_mlops.pipelines.runner import JobResult, Runner, run_uri
-from unified_mlops.records import Scalar, State, TaskRecord, TaskState
-from unified_mlops.resources.base import Traced
-from unified_mlops.resources.experiments import ExperimentRun
-from unified_mlops.resources.progress import progress
+from unified_mlops.errors import ArgumentError, NotFoundError, TaskFailedError
+from unified_mlops.filters import parse, parse_order
+from unified_mlops.hookspecs import PipelineHooks
+from unified_mlops.pipelines.journal import Journal, find, journals
+from unified_mlops.pipelines.plan import Options, Plan
+from unified_mlops.resources.job_settings import SERVER, folder_of, id_of, policy_of, provider_of
+from unified_mlops.resources.job_view import JobView
+from unified_mlops.resources.local_pipeline import LocalRun
+from unified_mlops.resources.remote_pipeline import RemoteRun
+from unified_mlops.resources.schedules import PipelineJobSchedule
+from unified_mlops.resources.server_pipeline import ServerRun
 from unified_mlops.session import Session
 
-_STATES: Mapping[TaskState, State] = {
-    "SUCCEEDED": "COMPLETE",
-    "SKIPPED": "CACHED",
-    "CANCELLED": "CANCELLED",
-    "NOT_TRIGGERED": "CANCELLED",
-    "FAILED": "FAILED",
+_TEXTS = ("job_id", "display_name", "pipeline_name", "state", "error", "runner", "experiment")
+_FIELDS = {
+    **dict.fromkeys(_TEXTS, str),
+    **dict.fromkeys(("create_time", "end_time"), datetime),
+    **dict.fromkeys(("labels", "parameters"), dict),
 }
 
 
-class PipelineJob(Traced):
+class PipelineJob(JobView):
     """One run of a pipeline.
 
     Args:
-        display_name: its name.
-        template_path: a compiled YAML or JSON file, or a `kfp.dsl` pipeline function.
+        display_name: its name, for people.
+        template_path: a compiled YAML or JSON file, its URL, or a `kfp.dsl` pipeline function.
         parameter_values: the pipeline's parameters.
-        job_id: names the run; made from the pipeline's name and the time if left out.
-        pipeline_root: where its files go; below the workspace if left out.
-        runner: the plugin that runs the tasks, such as `kfp` or `ray`.
+        input_artifacts: the pipeline's input artifacts: a URI, KFP's form of an artifact, or a
+            list of these.
+        job_id: names the run: small letters, digits and hyphens, at most 128, a letter first.
+            Made from the pipeline's name and the time if left out.
+        pipeline_root: a folder, or a URI such as `s3://bucket/folder`; below the workspace if left
+            out.
+        runner: `embedded` runs the tasks on this machine, `ray` on a Ray cluster, `kfp` has the
+            whole file run by a KFP server; any other name is that of a plugin.
+        enable_caching: whether outputs of earlier runs are taken; as each task says if left out.
+        cache_max_age: how old these may be, in seconds.
+        failure_policy: `slow` goes on with what a failed task does not touch, `fast` starts no
+            more tasks.
+        labels: for people and filters.
         session: the session; the current one if left out.
 
     Raises:
-        ArgumentError: a parameter is unknown or missing; nothing has run.
+        ArgumentError: a parameter or an artifact is unknown or missing; nothing has run.
+        UnsupportedError: the pipeline uses what cannot be run there; names it.
     """
 
     def __init__(
@@ -51,143 +63,236 @@ class PipelineJob(Traced):
         template_path: Any,
         *,
         parameter_values: Mapping[str, Any] | None = None,
+        input_artifacts: Mapping[str, Any] | None = None,
         job_id: str | None = None,
         pipeline_root: str | Path | None = None,
         runner: str | None = None,
+        enable_caching: bool | None = None,
+        cache_max_age: float | None = None,
+        failure_policy: Literal["slow", "fast"] = "slow",
+        labels: Mapping[str, str] | None = None,
         session: Session | None = None,
     ) -> None:
         self.session = session or current_session()
-        self.display_name = display_name
-        self.pipeline = self.session.ask(PipelineHooks.mlops_load_pipeline, template=template_path)
-        stamp = datetime.now(timezone.utc).strftime("%Y%m%d%H%M%S")
-        self.job_id = job_id or f"{self.pipeline.name}-{stamp}-{uuid4().hex[:4]}"
-        self.parameter_values = dict(parameter_values or {})
-        self._result: JobResult | None = None
-        self._observer = _Tasks(self.session, self.job_id)
-        self._runner = Runner(
-            self.session,
-            self.pipeline,
-            job_id=self.job_id,
-            root=Path(pipeline_root or self.session.config.workspace / "pipelines"),
-            parameters=self.parameter_values,
-            provider=runner or self._provider(),
-            observe=self._observer,
+        pipeline = self.session.ask(PipelineHooks.mlops_load_pipeline, template=template_path)
+        plan = Plan(
+            pipeline,
+            id_of(job_id, pipeline.name),
+            str(pipeline_root or ""),
+            dict(parameter_values or {}),
+            dict(input_artifacts or {}),
+            provider_of(runner, self.session),
+            Options(enable_caching, cache_max_age, policy_of(failure_policy)),
+            display_name,
+            dict(labels or {}),
         )
+        self._run = (ServerRun if runner == SERVER else LocalRun)(self.session, plan)
 
-    @property
-    def uri(self) -> str:
-        """The URN of the run in the lineage graph, where it stands once it has begun."""
-        return run_uri(self.job_id)
+    @classmethod
+    def _of(cls, journal: Journal, session: Session) -> PipelineJob:
+        """The job of a journal."""
+        job, told = object.__new__(cls), journal.read()
+        job.session = session
+        options = told["options"]
+        plan = Plan(
+            session.ask(PipelineHooks.mlops_load_pipeline, template=journal.spec()),
+            told["jobId"],
+            told["root"],
+            told["parameters"],
+            told["artifacts"],
+            told["runner"],
+            Options(options["caching"], options["maxAge"], options["failurePolicy"]),
+            told["displayName"],
+            told["labels"],
+            told["experiment"],
+            told["scheduleTime"],
+        )
+        job._run = LocalRun.of(session, plan, journal)
+        return job
 
-    @property
-    def state(self) -> str:
-        """The job's state, with Vertex's names."""
-        return self._result.state if self._result else "PIPELINE_STATE_PENDING"
+    @classmethod
+    def _on_server(cls, run: RemoteRun, session: Session) -> PipelineJob:
+        job = object.__new__(cls)
+        job.session, job._run = session, ServerRun.of(session, run)
+        return job
 
-    @property
-    def task_details(self) -> Mapping[str, TaskRecord]:
-        """Every task by its name, with its state and outputs."""
-        return self._finished().tasks
+    @classmethod
+    def get(
+        cls,
+        job_id: str,
+        *,
+        runner: str | None = None,
+        pipeline_root: str | Path | None = None,
+        session: Session | None = None,
+    ) -> PipelineJob | None:
+        """The job of that id, also one of another process, or None; of a server by `runner`."""
+        session = session or current_session()
+        try:
+            if runner == SERVER:
+                return cls._on_server(RemoteRun.find(session, job_id), session)
+            return cls._of(find(folder_of(pipeline_root, session), job_id), session)
+        except NotFoundError:
+            return None
 
-    @property
-    def outputs(self) -> Mapping[str, Any]:
-        """The pipeline's output parameters."""
-        return self._finished().outputs
+    @classmethod
+    def list(
+        cls,
+        filter: str | None = None,  # noqa: A002  Vertex's name
+        order_by: str | None = None,
+        *,
+        runner: str | None = None,
+        pipeline_root: str | Path | None = None,
+        session: Session | None = None,
+    ) -> builtins.list[PipelineJob]:
+        """The jobs below a pipeline root, or on a KFP server, the newest first.
 
-    def run(self, experiment: str | None = None) -> None:
-        """Run it and wait.
+        Args:
+            filter: AIP-160, over `job_id display_name pipeline_name state error runner experiment
+                create_time end_time labels parameters`, such as `state="PIPELINE_STATE_FAILED"
+                AND labels.team="risk"`.
+            order_by: such as `display_name, create_time desc`.
+            runner: `kfp` for those of the server.
+            pipeline_root: where they are; below the workspace if left out.
+            session: the session; the current one if left out.
+
+        Raises:
+            ArgumentError: the filter cannot be read; points at the column.
+        """
+        session = session or current_session()
+        chosen = parse(filter or "", _FIELDS)
+        order = parse_order(order_by or "create_time desc", _FIELDS)
+        if runner == SERVER:
+            found = [cls._on_server(run, session) for run in RemoteRun.list(session)]
+        else:
+            folder = folder_of(pipeline_root, session)
+            found = [cls._of(item, session) for item in journals(folder)]
+        return order.sort([job for job in found if chosen.matches(job.shown())], cls.shown)
+
+    # --- running it --------------------------------------------------------------------------
+
+    def submit(self, experiment: str | None = None) -> None:
+        """Begin, and return at once. The process goes on until its jobs have ended.
 
         Args:
             experiment: where the job is a run and each task a child run; the session's if left
                 out. Without either, the job is recorded in its pipeline root alone.
 
         Raises:
+            AlreadyExistsError: there is a job of this id.
+        """
+        self._run.start(experiment or self.session.config.experiment, watched=False)
+
+    def run(self, experiment: str | None = None) -> None:
+        """Run it and wait.
+
+        Args:
+            experiment: as in `submit`.
+
+        Raises:
             TaskFailedError: a task failed; names it and where its log is.
         """
-        named = experiment or self.session.config.experiment
-        if named:
-            tags = {"kfp.pipeline_run_id": self.job_id, "kfp.pipeline_name": self.pipeline.name}
-            self._observer.job = ExperimentRun.create(
-                self.job_id, named, tags=tags, session=self.session
-            )
-            self._observer.job.log_params(_scalars(self.parameter_values))
+        self._run.start(experiment or self.session.config.experiment)
         try:
-            with progress(self.display_name, len(self._runner.names)) as advance:
-                self._observer.advance = advance
-                self._result = self._runner.run()
-        except BaseException:
-            self._observer.end("CANCELLED")
+            self.wait()
+        except KeyboardInterrupt:
+            self.cancel()
             raise
-        tasks = [self._result.tasks[name] for name in self._runner.names]
-        failed = [task for task in tasks if task.state == "FAILED"]
-        self._observer.end("FAILED" if failed else "COMPLETE")
-        if failed:
-            told = "; ".join(f"task {task.name!r} failed: {task.error}" for task in failed)
-            raise TaskFailedError(told, hint=f"see {self._runner.folder}/{failed[-1].name}/log.txt")
 
-    def _provider(self) -> str:
-        """The plugin that runs tasks unless one is named: the configured one, or the only one."""
-        return self.session.route(TaskHooks.mlops_run_task, {})
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until it has ended.
 
-    def _finished(self) -> JobResult:
-        if self._result is None:
-            raise ArgumentError(f"job {self.job_id!r} has not run", hint="job.run()")
-        return self._result
+        Args:
+            timeout: for how many seconds at most.
 
-
-class _Tasks:
-    """Makes each task a child run, whose environment lets its process log to it."""
-
-    def __init__(self, session: Session, job_id: str) -> None:
-        self._session = session
-        self._job_id = job_id
-        self._runs: dict[str, ExperimentRun] = {}
-        self._lock = Lock()
-        self.job: ExperimentRun | None = None
-        self.advance: Callable[[], None] = lambda: None
-
-    def task_started(self, name: str) -> Mapping[str, str]:
-        """The variables by which the task's process joins this session and its run.
-
-        What the task logs natively, without us, becomes a child of that run.
+        Raises:
+            TaskFailedError: it failed.
+            TimeoutError: it has not ended in that time.
         """
-        if self.job is None:
-            return self._session.to_env()
-        tags = {
-            "kfp.pipeline_run_id": self._job_id,
-            "kfp.task_name": name,
-            "unified_mlops.parent_task": f"{run_uri(self._job_id)}/{name}",
-        }
-        run = ExperimentRun.create(
-            f"{self._job_id}/{name}",
-            self.job.record.experiment,
-            parent=self.job,
-            tags=tags,
-            session=self._session,
+        self._run.wait(timeout)
+        if self.state == "PIPELINE_STATE_FAILED":
+            failed = [task for task in self.task_details.values() if task.state == "FAILED"]
+            logs = [f"{task.folder}/log.txt" for task in failed if task.folder]
+            raise TaskFailedError(self.error, hint=f"see {logs[-1] if logs else self._run.folder}")
+
+    def cancel(self) -> None:
+        """Stop it, with every process that it started; its state is then CANCELLED."""
+        self._run.cancel()
+
+    def resume(self) -> None:
+        """Go on with a job that was interrupted, cancelled or failed; returns at once.
+
+        What its tasks had finished is not run again.
+        """
+        if self.state == "PIPELINE_STATE_SUCCEEDED":
+            raise ArgumentError(f"job {self.job_id!r} has succeeded", hint="job.clone().run()")
+        self._run.start(self._run.plan.experiment, self._run.kept(), again=True, watched=False)
+
+    def rerun(self, job_id: str | None = None) -> PipelineJob:
+        """A new job that begins where this one failed; returns at once.
+
+        Args:
+            job_id: of the new job.
+        """
+        again = self.clone(job_id=job_id)
+        again._run.start(self._run.plan.experiment, self._run.kept(), watched=False)
+        return again
+
+    def clone(
+        self,
+        display_name: str | None = None,
+        *,
+        job_id: str | None = None,
+        parameter_values: Mapping[str, Any] | None = None,
+        input_artifacts: Mapping[str, Any] | None = None,
+        runner: str | None = None,
+        enable_caching: bool | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> PipelineJob:
+        """A new job like this one, but for what is given; its input artifacts are the same."""
+        plan = self._run.plan
+        caching = plan.options.caching if enable_caching is None else enable_caching
+        return PipelineJob(
+            display_name or plan.display_name,
+            plan.pipeline.spec,
+            parameter_values={**plan.parameters, **(parameter_values or {})},
+            input_artifacts={**plan.artifacts, **(input_artifacts or {})},
+            job_id=job_id,
+            pipeline_root=plan.root,
+            runner=runner or self.runner,
+            enable_caching=caching,
+            cache_max_age=plan.options.max_age,
+            failure_policy=plan.options.failure_policy,
+            labels=plan.labels if labels is None else labels,
+            session=self.session,
         )
-        with self._lock:
-            self._runs[name] = run
-        return {**self._session.to_env(run.record), **run.native_env()}
 
-    def task_finished(self, name: str, record: TaskRecord) -> None:
-        """Close the task's run in the task's state."""
-        self.advance()
-        with self._lock:
-            run = self._runs.pop(name, None)
-        if run is not None:
-            run.end_run(_STATES[record.state])
+    def create_schedule(
+        self,
+        cron: str,
+        display_name: str,
+        *,
+        start_time: str | datetime | None = None,
+        end_time: str | datetime | None = None,
+        allow_queueing: bool = False,
+        max_run_count: int | None = None,
+        max_concurrent_run_count: int = 1,
+        catch_up: bool = False,
+        experiment: str | None = None,
+    ) -> PipelineJobSchedule:
+        """Run jobs like this one again and again; see `PipelineJobSchedule.create`."""
+        schedule = PipelineJobSchedule(self, display_name)
+        schedule.create(
+            cron,
+            start_time=start_time,
+            end_time=end_time,
+            allow_queueing=allow_queueing,
+            max_run_count=max_run_count,
+            max_concurrent_run_count=max_concurrent_run_count,
+            catch_up=catch_up,
+            experiment=experiment,
+        )
+        return schedule
 
-    def end(self, state: State) -> None:
-        """Close the job's run, and those of tasks that were interrupted."""
-        for run in [*self._runs.values(), *([self.job] if self.job else [])]:
-            run.end_run(state)
-
-
-def _scalars(values: Mapping[str, Any]) -> dict[str, Scalar]:
-    """Pipeline parameters as run parameters: what is no number or text becomes JSON."""
-    return {
-        key: value
-        if isinstance(value, float | int | str) and not isinstance(value, bool)
-        else json.dumps(value)
-        for key, value in values.items()
-    }
+    def delete(self) -> None:
+        """Remove its files; its runs in the experiment stay."""
+        self._run.delete()

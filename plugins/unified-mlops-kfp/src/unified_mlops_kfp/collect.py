@@ -16,9 +16,9 @@ from typing import Any
 
 from unified_mlops.errors import UnifiedMLOpsError
 from unified_mlops.lineage.urn import canonical
+from unified_mlops.pipelines.component import URI_KEY, edges, inputs, location, outputs
 from unified_mlops.records import Alias, Collection, Edge, Node, Observation
 from unified_mlops_kfp import files, local
-from unified_mlops_kfp.convert import URI_KEY, edges, inputs, location, outputs
 from unified_mlops_kfp.definitions import Library, kind_of
 from unified_mlops_kfp.server import Server
 from unified_mlops_kfp.shown import clean, shown

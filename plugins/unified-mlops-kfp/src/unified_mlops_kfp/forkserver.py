@@ -1,11 +1,12 @@
-"""The subprocess that runs components: it imports once, then forks a fresh process per task.
+"""The subprocess that runs tasks: it imports once, then forks a fresh process per task.
 
     python -m unified_mlops_kfp.forkserver <control fd> <JSON: sys.path> <JSON: modules to preload>
 
 Over the control socket come connections, one per task, as file descriptors. A connection carries
-a request, one line of JSON, and brings back the exit status of the process that ran it. Closing
-it early kills that process and all it started; closing the control socket kills everything.
-The server has one thread, because forking a process with several is not safe.
+a request, one line of JSON, and brings back two lines: the id of the process that runs it, and its
+exit status. Closing it early ends that process and all it started: first asked by SIGTERM, then
+killed. Closing the control socket kills everything. The server has one thread, because forking a
+process with several is not safe.
 """
 
 from __future__ import annotations
@@ -23,16 +24,18 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NoReturn
 
-COMPONENT = "ephemeral_component"
-"""The name that KFP gives to the module it makes of a component's source."""
+from unified_mlops.pipelines.component import execute, exit_status
 
-
-_PR_SET_PDEATHSIG = 1
+_GRACE = 2.0
+"""Seconds between SIGTERM and SIGKILL."""
+_SWEEP = 1.0
+"""Seconds in which what a task left behind has to be gone, once killed."""
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 class Server:
@@ -45,12 +48,14 @@ class Server:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._running: dict[int, socket.socket] = {}
+        self._asked: dict[int, float] = {}
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
         for end in (self._wake, self._woken):
             end.setblocking(False)
         signal.set_wakeup_fd(self._wake.fileno())
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what outlives its task becomes ours
 
     def serve(self) -> None:
         """Serve until the control socket is closed, and leave no process behind."""
@@ -59,13 +64,17 @@ class Server:
         self._control.sendall(b"\0")  # ready
         while self._turn():
             pass
-        for pid in self._running:
-            _kill(pid)
+        for pid in list(self._running):
+            _signal(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+            del self._running[pid]
+        self._sweep()
 
     def _turn(self) -> bool:
         """Deal with what has happened; False where the control socket was closed."""
-        for key, _ in self._selector.select():
+        first = min(self._asked.values(), default=None)
+        wait = None if first is None else max(0.0, first - time.monotonic())
+        for key, _ in self._selector.select(wait):
             if key.fileobj is self._control:
                 _, descriptors, _, _ = socket.recv_fds(self._control, 1, 1)
                 if not descriptors:
@@ -74,9 +83,13 @@ class Server:
             elif key.fileobj is self._woken:
                 self._woken.recv(4096)
                 self._reap()
-            else:
+            elif key.data in self._running:  # and has not ended at the same moment
                 self._selector.unregister(key.fileobj)
-                _kill(key.data)
+                self._asked[key.data] = time.monotonic() + _GRACE
+                _signal(key.data, signal.SIGTERM)
+        for pid in [pid for pid, last in self._asked.items() if last <= time.monotonic()]:
+            del self._asked[pid]
+            _signal(pid, signal.SIGKILL)
         return True
 
     def _start(self, connection: socket.socket) -> None:
@@ -84,28 +97,45 @@ class Server:
             request = lines.readline()
         if not request.endswith(b"\n"):  # given up before it was sent
             return connection.close()
-        pid = os.fork()
+        server, pid = os.getpid(), os.fork()
         if pid == 0:
             self._running[0] = connection
-            self._become_task()
+            self._become_task(server)
             run(json.loads(request))
         _own_group(pid)
         self._running[pid] = connection
         self._selector.register(connection, selectors.EVENT_READ, pid)
+        with contextlib.suppress(OSError):
+            connection.sendall(b"%d\n" % pid)
         return None
 
     def _reap(self) -> None:
+        ended: list[tuple[socket.socket, int]] = []
         for pid in list(self._running):
             done, status = os.waitpid(pid, os.WNOHANG)
             if done:
-                _kill(pid)  # what the task started and left running
-                connection = self._running.pop(pid)
-                with contextlib.suppress(KeyError):
-                    self._selector.unregister(connection)
-                with contextlib.suppress(OSError), connection:
-                    connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
+                _signal(pid, signal.SIGKILL)  # what the task started and left running
+                self._asked.pop(pid, None)
+                ended.append((self._running.pop(pid), status))
+        self._sweep()
+        for connection, status in ended:
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(connection)
+            with contextlib.suppress(OSError), connection:
+                connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
 
-    def _become_task(self) -> None:
+    def _sweep(self) -> None:
+        """Kill what came to us when its task ended: a task keeps its own orphans while it lives."""
+        last = time.monotonic() + _SWEEP
+        while (strays := _children() - self._running.keys()) and time.monotonic() < last:
+            for pid in strays:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.001)
+
+    def _become_task(self, server: int) -> None:
         """In the new process: let go of everything that is the server's."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -113,19 +143,25 @@ class Server:
         for end in (self._control, self._wake, self._woken, *self._running.values()):
             end.close()
         _own_group(0)
-        if sys.platform == "linux":  # where the server can be killed without a word, so are we
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # the server can be killed without a word
+        if os.getppid() != server:
+            os._exit(1)
 
 
 def run(request: dict[str, Any]) -> NoReturn:
-    """Run a component as the request says, and end the process."""
+    """Run a component, or a command, as the request says, and end the process."""
     status = 1
     try:
         _settle_in(request)
-        _execute(request)
+        if command := request.get("command"):
+            _become(command)
+        logging.basicConfig(stream=sys.stdout, level=logging.INFO)
+        source, function, given = (request[k] for k in ("source", "function", "executor_input"))
+        execute(source, function, given, Path(request["folder"]))
         status = 0
     except SystemExit as leave:
-        status = _status(leave.code)
+        status = exit_status(leave)
     except BaseException:  # noqa: BLE001  the log shows it; the status tells the server
         sys.stdout.flush()
         traceback.print_exc()
@@ -144,30 +180,17 @@ def _settle_in(request: dict[str, Any]) -> None:
     os.chdir(request["folder"])
     if "numpy" in sys.modules:  # or every task would draw the same numbers
         sys.modules["numpy"].random.seed()
-    logging.basicConfig(stream=sys.stdout, level=logging.INFO)
 
 
-def _execute(request: dict[str, Any]) -> None:
-    """Do what `kfp.dsl.executor_main` does, without a new interpreter."""
-    from kfp.dsl.executor import Executor
-
-    path = Path(request["folder"], f"{COMPONENT}.py")
-    path.write_text(request["source"])  # tracebacks and `inspect` read it
-    given, function = request["executor_input"], request["function"]
-    sys.argv = [str(path), "--executor_input", json.dumps(given), "--function_to_execute", function]
-    module = ModuleType(COMPONENT)
-    module.__file__ = str(path)
-    sys.modules[COMPONENT] = module
-    code = compile(request["source"], path, "exec", dont_inherit=True)
-    exec(code, module.__dict__)
-    Executor(executor_input=given, function_to_execute=getattr(module, function)).execute()
-
-
-def _status(code: object) -> int:
-    if code is None or isinstance(code, int):
-        return code or 0
-    print(code, file=sys.stderr)
-    return 1
+def _become(command: list[str]) -> NoReturn:
+    """Become another program, with the signals as a new process has them."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execvp(command[0], command)
+    except (OSError, ValueError) as error:
+        print(f"{command[0]!r} cannot be started: {getattr(error, 'strerror', error)}")
+        raise SystemExit(127) from error
 
 
 def _end(status: int) -> NoReturn:
@@ -187,16 +210,32 @@ def _own_group(pid: int) -> None:
         os.setpgid(pid, pid)
 
 
-def _kill(group: int) -> None:
-    """Kill a task's process and what it started."""
+def _signal(group: int, number: int) -> None:
+    """Send a signal to a task's process and to what it started in its group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGKILL)
+        os.killpg(group, number)
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _children() -> set[int]:
+    """The processes whose parent this one is; empty where the system does not list them."""
+    try:  # of every thread: what is preloaded may have started some
+        listed = [each.read_text() for each in Path("/proc/self/task").glob("*/children")]
+    except OSError:
+        return set()
+    return {int(pid) for pid in " ".join(listed).split()}
 
 
 def main(control: str, path: str, preload: str) -> None:
     """Import what tasks need, then serve."""
     os.environ["_KFP_RUNTIME"] = "true"  # without it, `import kfp` loads the compiler and client
-    sys.path[:] = json.loads(path)
+    given = json.loads(path)
+    # an environment built for a task puts its own packages before the session's
+    sys.path[:] = given["path"] if given["first"] else [*sys.path, *given["path"]]
     for name in ("kfp.dsl.executor", *json.loads(preload)):
         importlib.import_module(name)
     gc.collect()

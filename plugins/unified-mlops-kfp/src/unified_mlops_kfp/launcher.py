@@ -4,36 +4,76 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from unified_mlops.errors import BackendError, ConfigError
 
 
+class Stop:
+    """Ends what runs for one task, from any thread. `asked` says whether it was asked to."""
+
+    asked = False
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connection: socket.socket | None = None
+
+    def ask(self) -> None:
+        """End what runs now, and what would run next."""
+        with self._lock:
+            self.asked = True
+            self._end()
+
+    @contextlib.contextmanager
+    def watch(self, connection: socket.socket) -> Iterator[None]:
+        """Within it, `ask` ends the process behind this connection to the fork server."""
+        with self._lock:
+            self._connection = connection
+            if self.asked:
+                self._end()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._connection = None
+
+    def _end(self) -> None:
+        if self._connection:
+            with contextlib.suppress(OSError):
+                self._connection.shutdown(socket.SHUT_WR)
+
+
 class Launcher:
-    """Runs components, any number at once, each in a process forked for it.
+    """Runs components and commands, any number at once, each in a process forked for it.
 
     Args:
         preload: modules that the fork server imports before it forks.
+        python: the interpreter of another environment; the session's own where empty.
     """
 
-    def __init__(self, preload: Sequence[str]) -> None:
+    def __init__(self, preload: Sequence[str] = (), python: str = "") -> None:
         self._preload = tuple(preload)
+        self._python = python
         self._lock = threading.Lock()
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
 
-    def run(self, request: Mapping[str, Any]) -> int:
-        """Run one component and wait for it.
+    def run(self, request: Mapping[str, Any], stop: Stop) -> int:
+        """Run one component or command and wait for it.
 
         Args:
-            request: `source`, `function`, `executor_input`, `environment`, `folder`, `log`.
+            request: `environment`, `folder`, `log`, and `command`, or `source`, `function` and
+                `executor_input`.
+            stop: ends it with all that it started: SIGTERM, and two seconds later SIGKILL.
 
         Returns:
             The exit status, negative for a signal.
@@ -43,15 +83,20 @@ class Launcher:
             ConfigError: it cannot import a module to preload.
         """
         ours, theirs = socket.socketpair()
+        process = status = b""
         with ours:
             with theirs:
                 self._hand_over(theirs)
             try:
                 ours.sendall(json.dumps(request).encode() + b"\n")
-                status = ours.makefile("rb").readline()
+                with stop.watch(ours), ours.makefile("rb") as answers:
+                    process, status = answers.readline(), answers.readline()
             except OSError as error:
                 raise _lost() from error
         if not status:
+            if process:  # it ended with the server, but perhaps not what it had started
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(int(process), signal.SIGKILL)
             raise _lost()
         return int(status)
 
@@ -67,10 +112,11 @@ class Launcher:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        arguments = (str(theirs.fileno()), json.dumps(sys.path), json.dumps(self._preload))
+        path = json.dumps({"path": sys.path, "first": not self._python})
+        arguments = (str(theirs.fileno()), path, json.dumps(self._preload))
         with theirs, tempfile.TemporaryFile() as output:
             server = subprocess.Popen(
-                [sys.executable, "-m", "unified_mlops_kfp.forkserver", *arguments],
+                [self._python or sys.executable, "-m", "unified_mlops_kfp.forkserver", *arguments],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=output,

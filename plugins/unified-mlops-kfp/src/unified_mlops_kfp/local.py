@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from unified_mlops.lineage.urn import canonical
+from unified_mlops.pipelines.component import URI_KEY, location, real
 from unified_mlops.records import Alias, Edge, Node, Observation, PipelineRecord
 from unified_mlops_kfp import files
-from unified_mlops_kfp.convert import URI_KEY, location, real
 from unified_mlops_kfp.definitions import RULE, Found, Join, Library, Place, kind_of, titles
 from unified_mlops_kfp.shown import clean, shown
 

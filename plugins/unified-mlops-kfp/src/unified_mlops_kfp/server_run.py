@@ -92,13 +92,16 @@ class ServerRun:
                 yield Alias(f"kfp:task/{self._id}/{node.name}", uri, self._server)
 
     def _tasks(self) -> Iterator[tuple[str, Node]]:
+        for label, each in self.told():
+            uri, name = f"{self._uri}/{label}", str(each.get("display_name", ""))
+            attributes = {"state": str(each.get("state", ""))}
+            yield uri, Node(uri, "task", name, attributes, seconds(each.get("start_time")))
+
+    def told(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Each task that ran, by its name; with the server's own where several have that name."""
         for name, details in self._details.items():
             for each in details:
-                uri = f"{self._uri}/{name}"
-                if name in self._unclear:
-                    uri += f"~{each.get('task_id', '')}"
-                attributes = {"state": str(each.get("state", ""))}
-                yield uri, Node(uri, "task", name, attributes, seconds(each.get("start_time")))
+                yield f"{name}~{each.get('task_id', '')}" if name in self._unclear else name, each
 
     def _nodes(self) -> Iterator[Node]:
         given = (self._run.get("runtime_config") or {}).get("parameters") or {}

@@ -64,7 +64,8 @@ class MlflowPlugin(RunHooks, ModelHooks, LineageHooks, PluginHooks):
         with self._store.open() as client:
             family = {PARENT_TAG: parent.ref.id} if parent else {}
             run = runs.create(self._store, client, experiment, name, {**family, **tags})
-            return runs.records(client, [run], experiment, self._store)[0]
+            known = {parent.ref.id: parent.name} if parent else {}
+            return runs.records(client, [run], experiment, self._store, known)[0]
 
     def mlops_get_run(self, experiment: str, name: str) -> RunRecord:
         """Return a run."""
@@ -85,14 +86,15 @@ class MlflowPlugin(RunHooks, ModelHooks, LineageHooks, PluginHooks):
             raise ArgumentError(f"no state {state!r}", hint=f"one of: {', '.join(STATUSES)}")
         with self._store.open() as client:
             status = STATUSES[state]
-            known = {STATE_TAG: state} if status == STATUSES["CACHED"] else {}
-            runs.log_tags(client, run.ref.id, {**tags, **known})
+            cached = {STATE_TAG: state} if status == STATUSES["CACHED"] else {}
+            runs.log_tags(client, run.ref.id, {**tags, **cached})
             if status in FINAL:
                 client.set_terminated(run.ref.id, status)
             else:
                 client.update_run(run.ref.id, status)
             updated = client.get_run(run.ref.id)
-            return runs.records(client, [updated], run.experiment, self._store)[0]
+            known = {run.tags[PARENT_TAG]: run.parent} if run.parent else {}
+            return runs.records(client, [updated], run.experiment, self._store, known)[0]
 
     def mlops_log_params(self, run: RunRecord, params: Mapping[str, Scalar]) -> None:
         """Record parameters."""

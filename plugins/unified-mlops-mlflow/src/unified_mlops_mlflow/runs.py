@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
@@ -135,9 +136,23 @@ def existing(client: MlflowClient, run_id: str) -> Iterator[Run]:
             raise
 
 
-def records(client: MlflowClient, runs: Sequence[Run], name: str, store: Store) -> list[RunRecord]:
-    """The records of runs of one experiment; parents are named, wherever they are."""
-    names: dict[str, str] = {run.info.run_id: run.info.run_name for run in runs}
+def records(
+    client: MlflowClient,
+    runs: Sequence[Run],
+    name: str,
+    store: Store,
+    known: Mapping[str, str] = MappingProxyType({}),
+) -> list[RunRecord]:
+    """The records of runs of one experiment; parents are named, wherever they are.
+
+    Args:
+        client: where they are.
+        runs: the runs.
+        name: the experiment's name.
+        store: the store.
+        known: the names of runs, by id, that need not be looked up.
+    """
+    names: dict[str, str] = {**known, **{run.info.run_id: run.info.run_name for run in runs}}
     found = []
     for run in runs:
         parent = run.data.tags.get(PARENT_TAG)

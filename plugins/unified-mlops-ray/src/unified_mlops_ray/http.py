@@ -15,8 +15,9 @@ from unified_mlops.errors import (
     NotFoundError,
     UnifiedMLOpsError,
 )
+from unified_mlops.pipelines.component import sentence
 from unified_mlops.records import EndpointRecord, PredictionRecord, Row, ServerRecord
-from unified_mlops_ray.convert import sentence, to_json
+from unified_mlops_ray.convert import to_json
 from unified_mlops_ray.endpoints import REQUEST
 
 if TYPE_CHECKING:

@@ -55,6 +55,7 @@ class RayPlugin(TaskHooks, JobHooks, EndpointHooks, LineageHooks, PluginHooks):
         dashboard: str | None = None,
     ) -> None:
         self._address = address or None
+        self._tasks = tasks.Tasks(self._address)
         self._workspace = workspace
         folder = Path(endpoints).expanduser().absolute() if endpoints else workspace / "endpoints"
         self._endpoints = Endpoints(folder)
@@ -63,7 +64,15 @@ class RayPlugin(TaskHooks, JobHooks, EndpointHooks, LineageHooks, PluginHooks):
 
     def mlops_run_task(self, task: TaskRequest) -> TaskRecord:
         """Run a lightweight KFP component in a Ray worker."""
-        return tasks.run(self._address, task)
+        return self._tasks.run(task)
+
+    def mlops_cancel_task(self, task: TaskRequest) -> bool:
+        """Kill a task's worker, with the processes that it started."""
+        return self._tasks.cancel(task)
+
+    def mlops_check_task(self, runner: Ref, executor: Mapping[str, Any]) -> str:  # noqa: ARG002
+        """Say that containers cannot be run here."""
+        return tasks.check(executor)
 
     def mlops_create_cluster(self, cpus: int) -> ClusterRecord:
         """Start a cluster on loopback, in a child process."""

@@ -13,10 +13,10 @@ from typing import Any
 from uuid import uuid4
 
 from unified_mlops.errors import ArgumentError
+from unified_mlops.pipelines.component import sentence
 from unified_mlops.records import Ref, Scalar, State, Trial, TuningRecord
 from unified_mlops_ray import capture
 from unified_mlops_ray.connect import attached
-from unified_mlops_ray.convert import sentence
 
 Metrics = dict[str, float]
 Outcome = tuple[Metrics, list[Metrics], str]

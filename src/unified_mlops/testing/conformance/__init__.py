@@ -14,6 +14,7 @@ from unified_mlops.testing.conformance.features import FeatureConformance
 from unified_mlops.testing.conformance.jobs import JobConformance
 from unified_mlops.testing.conformance.models import ModelConformance
 from unified_mlops.testing.conformance.monitors import MonitorConformance
+from unified_mlops.testing.conformance.pipeline_jobs import PipelineJobConformance
 from unified_mlops.testing.conformance.pipelines import PipelineConformance
 from unified_mlops.testing.conformance.plugins import PluginConformance
 from unified_mlops.testing.conformance.runs import RunConformance
@@ -28,6 +29,7 @@ class Conformance(
     EndpointConformance,
     MonitorConformance,
     PipelineConformance,
+    PipelineJobConformance,
     JobConformance,
     PluginConformance,
 ):

@@ -13,7 +13,7 @@ def executor(name: str) -> Any:
     """The executor of a compiled component, as it stands in the intermediate representation.
 
     Args:
-        name: `double`, `fail`, `leave`, `who` or `write`.
+        name: `double`, `fail`, `leave`, `linger`, `who` or `write`.
     """
     import yaml
 
@@ -64,7 +64,18 @@ def _plain() -> tuple[Any, ...]:
 
         return {"pid": os.getpid(), "length": len(text), "value": os.environ.get(variable, "")}
 
-    return double, fail, leave, who
+    def linger(file: str):  # type: ignore[no-untyped-def]
+        import os
+        import subprocess
+        import time
+
+        child = subprocess.Popen(["sleep", "15"])
+        with open(f"{file}.new", "w") as found:  # noqa: PTH123
+            found.write(f"{os.getpid()} {child.pid}")
+        os.rename(f"{file}.new", file)  # noqa: PTH104
+        time.sleep(15)
+
+    return double, fail, leave, linger, who
 
 
 def _writer(dsl: Any) -> Any:

@@ -5,7 +5,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -129,6 +132,65 @@ class PipelineConformance(Kit):
     def test_run_task__refuses_an_executor_it_does_not_know(self, execute: Execute) -> None:
         with refused(UnsupportedError):
             execute("double", {"x": 1}, executor={"mystery": {}})
+
+    # --- cancel_task ---
+
+    def test_cancel_task__ends_a_task_and_what_it_started(
+        self, plugin: Any, hooks: Hooks, tmp_path: Path
+    ) -> None:
+        file, owner = tmp_path / "processes", owner_of(plugin) or "own"
+        task = task_request(tmp_path / "linger", owner, "linger", {"file": str(file)})
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(hooks.mlops_run_task, task=task)
+            wait_for(lambda: file.exists() or running.done(), "the task did not begin")
+            assert not running.done(), running.result().error
+            assert hooks.mlops_cancel_task(task=task) is True
+            record = running.result(timeout=10)
+        check_record(record, TaskRecord, "task")
+        assert (record.state, record.parameters) == ("CANCELLED", {})
+        processes = file.read_text("utf-8").split()
+        wait_for(lambda: not any(map(alive, processes)), "a process of it goes on")
+
+    def test_cancel_task__says_that_nothing_was_running(
+        self, plugin: Any, hooks: Hooks, tmp_path: Path
+    ) -> None:
+        owner = owner_of(plugin) or "own"
+        task = task_request(tmp_path / "double", owner, "double", {"x": 1})
+        assert hooks.mlops_cancel_task(task=task) is False
+        assert hooks.mlops_run_task(task=task).state == "SUCCEEDED"
+        assert hooks.mlops_cancel_task(task=task) is False
+
+    # --- check_task ---
+
+    def test_check_task__has_nothing_against_a_lightweight_component(
+        self, plugin: Any, hooks: Hooks
+    ) -> None:
+        executor = components.executor("double")
+        assert hooks.mlops_check_task(runner=job(plugin), executor=executor) == ""
+
+    def test_check_task__says_what_cannot_be_run(self, plugin: Any, hooks: Hooks) -> None:
+        problem = hooks.mlops_check_task(runner=job(plugin), executor={"mystery": {}})
+        assert isinstance(problem, str) and problem
+
+
+def job(plugin: Any) -> Ref:
+    """A job whose tasks this plugin runs."""
+    return Ref(owner_of(plugin) or "own", "pipeline_run", "job", "kfp://local/runs/job")
+
+
+def wait_for(done: Callable[[], bool], problem: str) -> None:
+    """Wait until something is so, half a minute at most."""
+    last = time.monotonic() + 30
+    while not done():
+        assert time.monotonic() < last, problem
+        time.sleep(0.02)
+
+
+def alive(process: str) -> bool:
+    """Whether a process of this machine still runs."""
+    line = ["ps", "-o", "stat=", "-p", process]
+    state = subprocess.run(line, capture_output=True, text=True, check=False).stdout.strip()
+    return bool(state) and not state.startswith("Z")
 
 
 def task_request(

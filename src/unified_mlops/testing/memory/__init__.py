@@ -8,6 +8,7 @@ from unified_mlops.testing.memory.jobs import MemoryJobs
 from unified_mlops.testing.memory.lineage import MemoryLineage
 from unified_mlops.testing.memory.models import MemoryModels
 from unified_mlops.testing.memory.monitors import MemoryMonitors
+from unified_mlops.testing.memory.pipeline_jobs import MemoryPipelineJobs
 from unified_mlops.testing.memory.pipelines import MemoryPipelines
 from unified_mlops.testing.memory.runs import MemoryRuns
 
@@ -21,6 +22,7 @@ class MemoryPlugin(
     MemoryEndpoints,
     MemoryMonitors,
     MemoryPipelines,
+    MemoryPipelineJobs,
     MemoryJobs,
     MemoryLineage,
 ):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +18,15 @@ from urllib.parse import quote
 
 from unified_mlops.errors import ArgumentError, UnsupportedError
 from unified_mlops.hookspecs import PipelineHooks, TaskHooks
-from unified_mlops.records import Edge, Node, PipelineRecord, Ref, TaskRecord, TaskRequest
+from unified_mlops.records import (
+    Edge,
+    Node,
+    PipelineRecord,
+    Ref,
+    TaskRecord,
+    TaskRequest,
+    TaskState,
+)
 from unified_mlops.testing.memory.store import PLUGIN, Store
 
 _CHILD = """
@@ -31,6 +41,11 @@ Executor(work["input"], scope[work["function"]]).execute()
 
 class MemoryPipelines(Store, PipelineHooks, TaskHooks):
     """Lightweight Python components, each in a new interpreter."""
+
+    def __init__(self, workspace: Path) -> None:
+        super().__init__(workspace)
+        self._children: dict[str, subprocess.Popen[str]] = {}
+        self._stopped: set[str] = set()
 
     def mlops_load_pipeline(self, template: Any) -> PipelineRecord:
         """Read a compiled pipeline, or compile it first."""
@@ -50,22 +65,66 @@ class MemoryPipelines(Store, PipelineHooks, TaskHooks):
 
     def mlops_run_task(self, task: TaskRequest) -> TaskRecord:
         """Run a component and read back what it wrote."""
-        child = _execute(task)
+        status, said = self._execute(task)
+        state: TaskState = "FAILED" if status else "SUCCEEDED"
+        if task.folder in self._stopped:
+            state = "CANCELLED"
         output = Path(task.executor_input["outputs"]["outputFile"])
         written = json.loads(output.read_text("utf-8")) if output.is_file() else {}
         found = written.get("artifacts", {}).items()
         record = TaskRecord(
             ref=replace(task.ref, plugin=PLUGIN),
             name=task.name,
-            state="FAILED" if child.returncode else "SUCCEEDED",
+            state=state,
             parameters=written.get("parameterValues", {}),
             artifacts={name: held["artifacts"] for name, held in found},
-            log=child.stdout,
-            error=child.stdout.strip().rpartition("\n")[2] if child.returncode else "",
+            log=said,
+            error=said.strip().rpartition("\n")[2] if state == "FAILED" else "",
         )
         self._keep(record, task.name)
         self._link(record, task.executor_input)
         return record
+
+    def mlops_cancel_task(self, task: TaskRequest) -> bool:
+        """Kill the interpreter with its process group."""
+        child = self._children.get(task.folder)
+        if child is None:
+            return False
+        self._stopped.add(task.folder)
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        return True
+
+    def mlops_check_task(self, runner: Ref, executor: Mapping[str, Any]) -> str:  # noqa: ARG002
+        """Take lightweight Python components and nothing else."""
+        return "" if _component(executor) else "no lightweight Python component: use @dsl.component"
+
+    def _execute(self, task: TaskRequest) -> tuple[int, str]:
+        """Run a component in a new interpreter; its status and what it wrote."""
+        found = _component(task.executor)
+        if found is None:
+            raise UnsupportedError(
+                f"task {task.name!r} is no lightweight Python component", hint="use @dsl.component"
+            )
+        work = {"source": found[0], "function": found[1], "input": task.executor_input}
+        child = subprocess.Popen(
+            [sys.executable, "-c", _CHILD],
+            env={**os.environ, **task.environment, "_KFP_RUNTIME": "true"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._children[task.folder] = child
+        try:
+            said, _ = child.communicate(json.dumps(work))
+        finally:
+            del self._children[task.folder]
+        folder = Path(task.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "log.txt").write_text(said, "utf-8")
+        return child.returncode, said
 
     def _link(self, record: TaskRecord, executor_input: Mapping[str, Any]) -> None:
         """Observe what a task read and wrote."""
@@ -79,25 +138,6 @@ class MemoryPipelines(Store, PipelineHooks, TaskHooks):
         ]
         nodes = [Node(uri, "dataset", uri.rpartition("/")[2]) for uri in (*read, *wrote)]
         self._observe(record.ref, record.name, edges, nodes)
-
-
-def _execute(task: TaskRequest) -> subprocess.CompletedProcess[str]:
-    """Run a component in a new interpreter, what it needs on standard input."""
-    source, function = _component(task)
-    work = {"source": source, "function": function, "input": task.executor_input}
-    child = subprocess.run(
-        [sys.executable, "-c", _CHILD],
-        input=json.dumps(work),
-        env={**os.environ, **task.environment, "_KFP_RUNTIME": "true"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    folder = Path(task.folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "log.txt").write_text(child.stdout, "utf-8")
-    return child
 
 
 def _compiled(template: Any, folder: Path) -> Path:
@@ -122,12 +162,10 @@ def _no_pipeline(template: Any) -> ArgumentError:
     )
 
 
-def _component(task: TaskRequest) -> tuple[str, str]:
+def _component(executor: Mapping[str, Any]) -> tuple[str, str] | None:
     """The source of a lightweight component and the function to execute."""
-    container = task.executor.get("container", {})
+    container = executor.get("container", {})
     arguments = list(container.get("args", ()))
     if "--function_to_execute" not in arguments:
-        raise UnsupportedError(
-            f"task {task.name!r} is no lightweight Python component", hint="use @dsl.component"
-        )
+        return None
     return container["command"][-1], arguments[arguments.index("--function_to_execute") + 1]

@@ -1,11 +1,8 @@
 # The bodies of components are what users write.
-# ruff: noqa: PTH109, PTH123
+# ruff: noqa: PTH109, PTH123, PTH208
 import os
-import signal
-import subprocess
-import sys
-import textwrap
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -14,9 +11,7 @@ import pytest
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Model, Output
 
-from unified_mlops.errors import BackendError, ConfigError, UnsupportedError
 from unified_mlops.records import Edge
-from unified_mlops_kfp.plugin import KfpPlugin
 
 component = partial(dsl.component, base_image="python:3.11")
 
@@ -110,15 +105,6 @@ def sleep(seconds: float) -> int:
 
 
 @component
-def say_and_sleep():
-    import os
-    import time
-
-    print(os.getpid())
-    time.sleep(60)
-
-
-@component
 def train(data: Input[Dataset], model: Output[Model], copied: Output[Dataset]):
     import shutil
 
@@ -127,27 +113,6 @@ def train(data: Input[Dataset], model: Output[Model], copied: Output[Dataset]):
     model.metadata["unified_mlops.uri"] = "mlflow://abc/registered/m/1"
     copied.custom_path = "elsewhere"
     shutil.copyfile(data.path, "elsewhere")
-
-
-@component
-def numpy_draw() -> float:
-    import numpy
-
-    return float(numpy.random.random())
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def ends(pid):
-    deadline = time.monotonic() + 5
-    while alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return not alive(pid)
 
 
 def test_a_component_gives_back_its_parameters(run):
@@ -197,7 +162,7 @@ def test_threads_and_exit_handlers_finish_before_the_process_ends(run, tmp_path)
     assert (tmp_path / "file").read_text() == "thread exit"
 
 
-def test_what_a_task_leaves_running_ends_with_it(run):
+def test_what_a_task_leaves_running_ends_with_it(run, ends):
     assert ends(run(spawn).parameters["Output"])
 
 
@@ -246,85 +211,96 @@ def test_artifacts_come_back_typed_in_place_and_with_their_edges(run, tmp_path):
     }
 
 
-def test_a_container_component_is_refused(plugin, request_of):
-    request = request_of(double, n=1)
-    request.executor["container"]["command"] = ["echo"]
-    with pytest.raises(UnsupportedError, match="not a lightweight Python component"):
-        plugin.mlops_run_task(request)
+@component
+def measure(text: str) -> dict:
+    import sys
+
+    return {"text": text, "length": len(text), "argv": sys.argv.count(text), "in": len(sys.argv[2])}
 
 
-def test_packages_that_are_there_are_not_installed_and_others_are_named(run):
-    index = ["https://user:secret@index.example"]
-    met = component(
-        double.python_func, packages_to_install=["PyYAML>=5", "kfp==2.0.0"], pip_index_urls=index
-    )
-    assert run(met, name="met", n=1).state == "SUCCEEDED"
-    unmet = component(
-        double.python_func, packages_to_install=["PyYAML>=999", "not-there"], pip_index_urls=index
-    )
-    with pytest.raises(UnsupportedError, match="not installed here: PyYAML>=999, not-there") as e:
-        run(unmet, name="unmet", n=1)
-    assert "secret" not in str(e.value)
+@component
+def flood(megabytes: int):
+    line = "x" * 1023 + "\n"
+    for _ in range(megabytes):
+        print(line * 1024, end="")
+    print("the end")
 
 
-def test_preloaded_modules_are_there_and_draw_different_numbers(tmp_path, request_of):
-    plugin = KfpPlugin(tmp_path, preload="numpy, colorsys")
-    draws = {
-        plugin.mlops_run_task(request_of(numpy_draw, name=str(n))).parameters["Output"]
-        for n in range(3)
-    }
-    assert len(draws) == 3
+@component
+def write(path: str):
+    with open(path, "w") as file:
+        file.write("x" * 100_000)
 
 
-def test_a_module_that_cannot_be_preloaded_is_an_error_of_the_config(tmp_path, request_of):
-    plugin = KfpPlugin(tmp_path, preload="no_such_module")
-    with pytest.raises(ConfigError, match="no_such_module.*cannot be imported"):
-        plugin.mlops_run_task(request_of(double, n=1))
+@component
+def promise(data: Output[Dataset]):
+    data.custom_path = "never-written"
 
 
-def test_the_server_and_its_tasks_end_with_their_owner(tmp_path, request_of):
-    plugin = KfpPlugin(tmp_path)
-    plugin.mlops_run_task(request_of(double, name="first", n=1))
-    server = plugin._launcher._server
-    del plugin
-    assert server.poll() == 0
+@pytest.mark.parametrize(
+    "text",
+    ['it\'s "quoted"', "two\nlines", "{{$.inputs.parameters['x']}}", "python3", "{{$}}", "ü\0"],
+)
+def test_a_value_reaches_its_component_as_it_is(run, text):
+    assert run(measure, text=text).parameters["Output"]["text"] == text
 
 
-def test_no_process_is_left_when_the_owner_is_killed(tmp_path):
-    script = textwrap.dedent(
-        """
-        import json, sys, threading
-        from unified_mlops_kfp.launcher import Launcher
-        launcher = Launcher([])
-        source = "def f():\\n    import os, time; print(os.getpid(), flush=True); time.sleep(60)"
-        given = {"inputs": {}, "outputs": {"outputFile": sys.argv[1] + "/o.json"}}
-        launcher.run({"source": source, "function": "f", "executor_input": given,
-                      "environment": {}, "folder": sys.argv[1], "log": sys.argv[1] + "/log"})
-        """
-    )
-    owner = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])
-    log = tmp_path / "log"
-    deadline = time.monotonic() + 20
-    while not (log.exists() and log.read_text().strip()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    pid = int(log.read_text())
-    assert alive(pid)
-    owner.send_signal(signal.SIGKILL)
-    owner.wait()
-    assert ends(pid)
+def test_a_parameter_of_a_megabyte_reaches_its_component(run):
+    record = run(measure, text="ü" * 1_000_000)
+    found = record.parameters["Output"]
+    assert found["length"] == 1_000_000
+    assert found["in"] > 1_000_000  # as on a KFP server, it stands in the arguments
 
 
-def test_a_dead_server_is_said_so_and_replaced_and_takes_its_tasks_along(tmp_path, request_of):
-    plugin = KfpPlugin(tmp_path)
-    plugin.mlops_run_task(request_of(double, name="first", n=1))
-    request = request_of(say_and_sleep, name="lost")
-    log = Path(request.folder, "log.txt")
-    with ThreadPoolExecutor(1) as pool:
-        lost = pool.submit(plugin.mlops_run_task, request)
-        while not (log.exists() and log.read_text().strip()):
-            time.sleep(0.01)
-        plugin._launcher._server.kill()
-        with pytest.raises(BackendError, match="fork server ended"):
-            lost.result()
-    assert ends(int(log.read_text()))
-    assert plugin.mlops_run_task(request_of(double, name="next", n=2)).state == "SUCCEEDED"
+def test_a_flood_of_text_is_in_the_file_and_only_its_end_in_the_record(run, tmp_path):
+    tracemalloc.start()
+    record = run(flood, megabytes=200)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    log = tmp_path / "one" / "job" / "task" / "log.txt"
+    assert log.stat().st_size > 200 * 1024 * 1024
+    assert len(record.log) <= 1_000_000 and record.log.endswith("the end\n")
+    assert most < 20_000_000
+    log.unlink()
+
+
+def test_a_full_disk_fails_the_task(plugin, request_of, tmp_path):
+    record = plugin.mlops_run_task(request_of(write, name="artifact", path="/dev/full"))
+    assert record.error == "OSError: [Errno 28] No space left on device"
+    request = request_of(double, name="output", n=1)
+    Path(request.executor_input["outputs"]["outputFile"]).symlink_to("/dev/full")
+    record = plugin.mlops_run_task(request)
+    assert record.state == "FAILED" and "No space left on device" in record.error
+    request = request_of(double, name="log", n=1)
+    Path(request.folder, "log.txt").symlink_to("/dev/full")
+    assert plugin.mlops_run_task(request).state == "SUCCEEDED"
+    request = request_of(talk, name="loud", text="a")
+    Path(request.folder, "log.txt").symlink_to("/dev/full")
+    assert plugin.mlops_run_task(request).state == "FAILED"
+
+
+def test_what_cannot_be_read_afterwards_fails_the_task(run):
+    record = run(promise)
+    assert record.state == "FAILED"
+    assert record.error.startswith("what it left cannot be read: FileNotFoundError")
+    assert not record.artifacts
+
+
+def read_asset(asset: dsl.EmbeddedInput[Dataset]) -> dict:
+    import os
+
+    return {"names": sorted(os.listdir(asset.path)), "path": asset.path}
+
+
+def test_a_component_finds_the_files_embedded_in_it_and_they_are_gone_afterwards(run, tmp_path):
+    folder = tmp_path / "assets"
+    folder.mkdir()
+    for name in ("a.txt", "b.txt"):
+        (folder / name).write_text(name)
+    found = run(component(read_asset, embedded_artifact_path=str(folder))).parameters["Output"]
+    assert found["names"] == ["a.txt", "b.txt"]
+    assert not Path(found["path"]).exists()
+
+
+def test_a_component_with_an_environment_of_its_own_runs_as_any_other(run):
+    assert run(component(double.python_func, use_venv=True), n=2).parameters == {"Output": 4}
