@@ -47,6 +47,9 @@ def test_a_walk_is_the_same_in_every_database(store: Store, tmp_path: Path) -> N
             ours, theirs = walk(store, root, question), walk(other, root, question)
             assert list(ours.nodes.items()) == list(theirs.nodes.items())
             assert set(ours.edges) == set(theirs.edges)
+            assert set(ours.edges) == {step.edge for step in ours.steps}
+            assert len(ours.edges) == len(set(ours.edges))
+            assert list(walk(store, root, question).nodes) == list(ours.nodes)  # URNs alone
             assert "version" not in ours.nodes or not moment
 
 

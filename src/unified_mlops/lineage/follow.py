@@ -57,7 +57,7 @@ class Follow:
         ends = ("target", "source") if question.direction == "up" else ("source", "target")
         self._near, self._far = (self._edge.c[end] for end in ends)
 
-    def closure(self, start: Iterable[int], kinds: str, *, beside: bool = False) -> Met:
+    def closure(self, start: Iterable[int], kinds: str, *, beside: bool = False) -> list[int]:
         """All that is reached from some nodes, nearest first, and these.
 
         Layer by layer: one recursive query takes half as long again where layers are wide.
@@ -84,9 +84,9 @@ class Follow:
             if self._asked.as_of is not None:
                 layer = list(self.nodes(layer))  # without those that came to be later
             met.update(dict.fromkeys(layer))
-        return self.nodes(met)
+        return list(met)
 
-    def ancestors(self, start: Met) -> tuple[Met, Met]:
+    def ancestors(self, start: Iterable[int]) -> tuple[list[int], list[int]]:
         """All things that some things come from, and apart from them what is only climbed to.
 
         What is reached by `VERSION_OF` is what all versions belong to: from there, a walk goes on
@@ -95,7 +95,8 @@ class Follow:
         straight = self.closure(start, "straight")
         whole = self._leaving(straight, (VERSION_OF, VERSION_OF), self._far)
         climbed = self.closure(sorted({row[0] for row in whole}), "climb")
-        return straight, {n: uri for n, uri in climbed.items() if n not in straight}
+        met = set(straight)
+        return straight, [number for number in climbed if number not in met]
 
     def _holds(self, kinds: tuple[int, int]) -> list[ColumnElement[bool]]:
         """Which edges are followed: by kind, strength, and whether they hold at the moment."""

@@ -10,21 +10,24 @@ by `VERSION_OF` a walk only climbs on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from itertools import islice
-from typing import Any
+from functools import cache
+from typing import TypeVar
 
 from unified_mlops.errors import LineageError
 from unified_mlops.lineage.follow import Follow, Met, Plane, Question, Row
-from unified_mlops.lineage.rows import many
+from unified_mlops.lineage.rows import edges_of, many
 from unified_mlops.lineage.schema import ALWAYS, FIELD, FOLLOWED, FOREVER, LEVELS
-from unified_mlops.lineage.store import Store, edges_of, made
+from unified_mlops.lineage.store import Store
 from unified_mlops.lineage.subgraph import Later, Step, Subgraph
 from unified_mlops.lineage.urn import is_column, owner
+from unified_mlops.records import Edge
 
 __all__ = ["Plane", "Question", "contents", "walk"]
 
+Drawn = tuple[list[Edge], list[str], list[str]]
+C = TypeVar("C", bound=Collection[str])
 _PRECISE = ("model", "model_version")
 """Owners of columns that all they lead to depends on each of their columns."""
 
@@ -82,8 +85,8 @@ class _Walker:
     def __init__(self, question: Question, follow: Follow) -> None:
         self._asked = question
         self._follow = follow
-        self.met: dict[int, str] = {}
-        self.coarse: set[int] = set()
+        self.met: dict[int, None] = {}
+        self.coarse: dict[int, None] = {}
         self.left: dict[str, set[int]] = {
             name: set() for name in ("table", "climb", "column", "enter")
         }
@@ -100,7 +103,7 @@ class _Walker:
 
     # --- the parts of a walk ---------------------------------------------------------------
 
-    def _table(self, start: Met, *, coarse: bool = False, beside: bool = False) -> None:
+    def _table(self, start: Iterable[int], *, coarse: bool = False, beside: bool = False) -> None:
         """Walk on among things; `beside` a walk among columns."""
         self._enter(start, "table", coarse)
         if self._asked.direction == "down":
@@ -112,7 +115,7 @@ class _Walker:
 
     def _columns(self, start: Met) -> None:
         """Walk from column to column, and from those that lead to no column among things."""
-        met = self._follow.closure(start, "column")
+        met = self._follow.nodes(self._follow.closure(start, "column"))
         every = {number: uri for number, uri in met.items() if is_column(uri)}
         late = self._follow.later(map(owner, every.values()))  # a column has its owner's time
         columns = {number: uri for number, uri in every.items() if owner(uri) not in late}
@@ -128,7 +131,7 @@ class _Walker:
     def _to_columns(self, start: Met) -> Met:
         """Walk among things until they have columns, and return these."""
         columns: set[int] = set()
-        frontier = list(self._enter(start, "table"))
+        frontier = self._enter(start, "table")
         while frontier:
             pairs = [
                 *self._follow.fields(frontier),
@@ -140,7 +143,7 @@ class _Walker:
             rest = [number for number in frontier if number not in entered]
             onward = {far for _, far in self._follow.pairs(rest, FOLLOWED[self._asked.direction])}
             found = self._follow.nodes(sorted(onward - self.met.keys()))
-            frontier = list(self._enter(found, "table"))
+            frontier = self._enter(found, "table")
         found = self._follow.nodes(sorted(columns))
         return {number: uri for number, uri in found.items() if is_column(uri)}
 
@@ -149,70 +152,109 @@ class _Walker:
         owners = {number: owner(uri) for number, uri in columns.items()}
         found = {uri: number for number, uri in self._follow.called(owners.values()).items()}
         self.back += [(number, found[uri]) for number, uri in owners.items() if uri in found]
-        rest = {number: uri for uri, number in found.items() if number not in self.met}
+        rest = [number for number in found.values() if number not in self.met]
         self._table(rest, coarse=True, beside=True)
 
-    def _enter(self, nodes: Met, plane: str, coarse: bool = False) -> Met:
+    def _enter(self, nodes: Iterable[int], plane: str, coarse: bool = False) -> list[int]:
         """Note nodes as met; those that are new."""
         self.left[plane].update(nodes)
-        new = dict(nodes)
-        for number in self.met.keys() & nodes.keys():
-            del new[number]
+        new = [number for number in nodes if number not in self.met]
         room = self._asked.max_nodes - len(self.met)
         if len(new) > room:
             self.truncated = True
-            new = dict(islice(new.items(), room))
-        self.met.update(new)
+            new = new[:room]
+        self.met.update(dict.fromkeys(new))
         if coarse:
-            self.coarse.update(new)
+            self.coarse.update(dict.fromkeys(new))
         return new
 
     # --- the answer ------------------------------------------------------------------------
 
     def subgraph(self, store: Store, root: str) -> Subgraph:
         """What was met; descriptions, steps and evidence are read when they are looked at."""
-        coarse = frozenset(self.met[number] for number in self.coarse)
-
+        nodes = Later(
+            lambda: _same_graph(store.numbered(self.met), root),
+            lambda: _same_graph(self._uris(store, self.met), root),
+        )
+        coarse = frozenset(self._uris(store, self.coarse)) if self.coarse else frozenset()
+        read = cache(lambda: self._read(store, nodes))
         found = Subgraph(
             root,
             self._asked.direction,
-            Later(lambda: store.numbered(self.met), self.met.values()),
-            Later(lambda: self._leaving(store)),
+            nodes,
+            Later(lambda: _leaving(*read())),
             coarse,
             self.truncated,
             Later(lambda: store.evidence(found.edges)),
+            lambda: read()[0],
         )
         return found
 
-    def _leaving(self, store: Store) -> dict[str, tuple[Step, ...]]:
-        """The steps that leave each node, by its URN."""
-        met = self.met
+    def _uris(self, store: Store, numbers: Iterable[int]) -> Collection[str]:
+        """The URNs of some nodes, in this order."""
+        with store.database.reading() as connection:
+            return Follow(connection, self._asked).nodes(numbers).values()
+
+    def _read(self, store: Store, uris: Iterable[str]) -> Drawn:
+        """The edges that were followed, the end of each that was met first, and the other."""
+        with many():  # what a call leaves behind is gone before the search for cycles begins again
+            names = dict(zip(self.met, uris, strict=True))
+            return self._drawn(self._between(store, names), names)
+
+    def _between(self, store: Store, names: Mapping[int, str]) -> list[Row]:
+        """The rows of the edges that were followed from node to node."""
         with store.database.reading() as connection:
             self._follow = Follow(connection, self._asked)
-            rows = [row for row in self._followed() if row[0] in met and row[1] in met]
-        derived = LEVELS.index("derived")
-        back = [(here, there, FIELD, ALWAYS, FOREVER, derived) for here, there in self.back]
-        rows += [row for row in back if row[1] in met]
-        rows = list(dict.fromkeys(rows))  # one edge may have been met in two planes
-        near = [met[row[0]] for row in rows]
-        far = [met[row[1]] for row in rows]
-        up = self._asked.direction == "up"
-        drawn: list[Any] = [
-            ((there, here) if (is_column(here) if row[2] == FIELD else up) else (here, there))
-            + row[2:]
-            for here, there, row in zip(near, far, rows, strict=True)
-        ]
-        steps: dict[str, list[Step]] = {}
-        for step in made(Step, len(rows), edges_of(drawn), near, far):
-            steps.setdefault(step.here, []).append(step)
-        return {uri: tuple(leaving) for uri, leaving in steps.items()}
+            rows = self._followed()
+        ends = {row[0] for row in rows} | {row[1] for row in rows}
+        if ends <= names.keys():
+            return rows
+        return [row for row in rows if row[0] in names and row[1] in names]
 
-    def _followed(self) -> Iterator[Row]:
+    def _drawn(self, rows: list[Row], names: Mapping[int, str]) -> Drawn:
+        """Edges from what was upstream to what was downstream."""
+        if not rows:
+            return [], [], []
+        near, far, kinds, *what = zip(*rows, strict=True)
+        here = [names[number] for number in near]
+        there = [names[number] for number in far]
+        up = self._asked.direction == "up"
+        sources, targets = (there, here) if up else (here, there)
+        if FIELD in kinds:  # drawn from the thing to its column whichever way they are followed
+            pairs = zip(kinds, sources, targets, strict=True)
+            drawn = [sorted(two, key=is_column) if k == FIELD else two for k, *two in pairs]
+            sources, targets = [pair[0] for pair in drawn], [pair[1] for pair in drawn]
+        return edges_of(sources, targets, kinds, *what), here, there
+
+    def _followed(self) -> list[Row]:
         """The edges by which nodes were left."""
         entered = self.left["enter"]
         plain = self.left["table"] - entered
-        yield from self._follow.edges(plain, FOLLOWED[self._asked.direction])
-        yield from self._follow.edges(self.left["climb"] - plain, FOLLOWED["climb"])
-        yield from self._follow.edges(self.left["column"] | entered, FOLLOWED["column"])
-        for thing, column in self._follow.fields(entered):
-            yield thing, column, FIELD, ALWAYS, FOREVER, LEVELS.index("recorded")
+        recorded, derived = LEVELS.index("recorded"), LEVELS.index("derived")
+        fields = self._follow.fields(entered)
+        return [
+            *self._follow.edges(plain, FOLLOWED[self._asked.direction]),
+            *self._follow.edges(self.left["climb"] - plain, FOLLOWED["climb"]),
+            *self._follow.edges(self.left["column"] | entered, FOLLOWED["column"]),
+            *((a, b, FIELD, ALWAYS, FOREVER, recorded) for a, b in fields),
+            *((a, b, FIELD, ALWAYS, FOREVER, derived) for a, b in self.back),
+        ]
+
+
+def _same_graph(found: C, root: str) -> C:
+    """What was read after a walk; numbers mean other nodes once a graph was made anew.
+
+    Raises:
+        LineageError: the first number no longer means the root.
+    """
+    if next(iter(found), root) != root:
+        raise LineageError("the graph was made anew while it was read", hint="ask again")
+    return found
+
+
+def _leaving(edges: list[Edge], here: list[str], there: list[str]) -> dict[str, tuple[Step, ...]]:
+    """The steps that leave each node, by its URN."""
+    steps: dict[str, list[Step]] = {}
+    for step in map(Step, edges, here, there):
+        steps.setdefault(step.here, []).append(step)
+    return {uri: tuple(leaving) for uri, leaving in steps.items()}

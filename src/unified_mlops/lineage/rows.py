@@ -1,18 +1,24 @@
-"""Rows of the graph's tables: reading many at once, and inserting."""
+"""Rows of the graph's tables: reading many at once, and inserting; records from them."""
 
 from __future__ import annotations
 
 import gc
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
+from itertools import repeat
 from operator import sub
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from unified_mlops.lineage.schema import tables
+from unified_mlops.lineage.schema import ALWAYS, FOREVER, LEVELS, kind_name, tables
+from unified_mlops.records import Edge, Node
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Select, Table
+
+T = TypeVar("T")
 
 
 class Rows:
@@ -139,7 +145,10 @@ def numbered(
 
 def _runs(numbers: Iterable[int]) -> dict[int, int]:
     """The last number of each run without gaps, by its first."""
-    ordered = sorted(set(numbers))
+    wanted = set(numbers)
+    if wanted and max(wanted) - min(wanted) == len(wanted) - 1:
+        return {min(wanted): max(wanted)}
+    ordered = sorted(wanted)
     gaps = [place for place, step in enumerate(map(sub, ordered[1:], ordered)) if step > 1]
     first = [*ordered[:1], *(ordered[place + 1] for place in gaps)]
     last = [*(ordered[place] for place in gaps), *ordered[-1:]]
@@ -157,3 +166,42 @@ def within(connection: Connection, column: Any, values: Iterable[Any]) -> Column
         return found
     listed = func.json_each(json.dumps(ordered)).table_valued("value")
     return column.in_(select(listed.c.value))  # type: ignore[no-any-return]
+
+
+def nodes_of(rows: Sequence[Sequence[Any]]) -> list[Node]:
+    """Nodes from the first columns of their rows."""
+    if not rows:
+        return []
+    _, uris, kinds, names, attributes, times, *_ = zip(*rows, strict=True)
+    said = json.loads(f"[{','.join(attributes)}]")
+    return _made(Node, len(rows), uris, kinds, names, said, times)
+
+
+def edges_of(
+    sources: Sequence[str],
+    targets: Sequence[str],
+    kinds: Sequence[int],
+    since: Sequence[float],
+    until: Sequence[float],
+    levels: Sequence[int],
+) -> list[Edge]:
+    """Edges from their ends and the numbers in their rows, column by column."""
+    named = {number: kind_name(number) for number in set(kinds)}
+    return _made(
+        *(Edge, len(sources), sources, map(named.__getitem__, kinds), targets),
+        *(map(LEVELS.__getitem__, levels), repeat("")),
+        [None if moment == ALWAYS else moment for moment in since],
+        [None if moment == FOREVER else moment for moment in until],
+    )
+
+
+def _made(kind: type[T], count: int, *columns: Iterable[Any]) -> list[T]:
+    """Many records of a kind at once, from the values of each of its fields.
+
+    They are filled field by field: the constructor of a frozen record looks up each field by its
+    name, and would take longer than reading the rows.
+    """
+    records = list(map(object.__new__, repeat(kind, count)))
+    for field, column in zip(fields(kind), columns, strict=True):  # type: ignore[arg-type]
+        deque(map(getattr(kind, field.name).__set__, records, column), 0)
+    return records

@@ -7,26 +7,22 @@ projection: they can be dropped and rebuilt, and come out the same whatever the 
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from itertools import repeat
-from operator import itemgetter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from unified_mlops.lineage.database import Database
 from unified_mlops.lineage.observe import as_row, keep
-from unified_mlops.lineage.rows import Rows, numbered
-from unified_mlops.lineage.schema import ALWAYS, FOREVER, LEVELS, kind_name, tables
+from unified_mlops.lineage.rows import Rows, edges_of, nodes_of, numbered
+from unified_mlops.lineage.schema import LEVELS, kind_name, tables
 from unified_mlops.lineage.stitch import RULES
 from unified_mlops.records import Edge, Level, Node, Observation
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-T = TypeVar("T")
 CHUNK = 5_000
 """Observations that are projected at a time."""
 FORM = 1
@@ -140,15 +136,17 @@ class Store:
         return {item.uri: item for item in nodes_of(rows)}
 
     def numbered(self, ids: Iterable[int]) -> dict[str, Node]:
-        """The nodes of these numbers, by their URNs."""
-        if not self.database.exists:
-            return {}
+        """The nodes of these numbers, by their URNs, in this order."""
         from sqlalchemy import select
 
+        wanted = list(ids)
         columns = list(tables().tables["node"].c)[:6]
         with self.database.reading() as connection:
-            rows = numbered(connection, select(*columns), columns[0])(ids)
-        return {item.uri: item for item in nodes_of(rows)}
+            found = numbered(connection, select(*columns), columns[0])(wanted)
+        if [row[0] for row in found] != wanted:
+            by_number = {row[0]: row for row in found}
+            found = [by_number[number] for number in wanted]
+        return dict(zip([row[1] for row in found], nodes_of(found), strict=True))
 
     def called(self, name: str) -> list[Node]:
         """The nodes with a name."""
@@ -182,12 +180,10 @@ class Store:
         ends = {row[key] for row in rows for key in ("source", "target")}
         names = {row["id"]: row["uri"] for row in self._rows("node", id=ends)}
         weakest = LEVELS.index(level)
-        what = itemgetter("kind", "since", "until", "level")
-        return edges_of([
-            (names[row["source"]], names[row["target"]], *what(row))
-            for row in rows
-            if row["level"] <= weakest
-        ])  # fmt: skip
+        kept = [row for row in rows if row["level"] <= weakest]
+        sources, targets = ([names[row[key]] for row in kept] for key in ("source", "target"))
+        what = ([row[key] for row in kept] for key in ("kind", "since", "until", "level"))
+        return edges_of(sources, targets, *what)
 
     def evidence(self, edges: Iterable[Edge]) -> dict[tuple[str, str, str], tuple[Evidence, ...]]:
         """Who says that these edges exist, strongest first, by source, kind and target."""
@@ -271,37 +267,3 @@ class Store:
             return []
         with self.database.reading() as connection:
             return list(Rows(connection).tuples(table, **among))
-
-
-def nodes_of(rows: Sequence[Sequence[Any]]) -> list[Node]:
-    """Nodes from the first columns of their rows."""
-    if not rows:
-        return []
-    _, uris, kinds, names, attributes, times, *_ = zip(*rows, strict=True)
-    said = json.loads(f"[{','.join(attributes)}]")
-    return made(Node, len(rows), uris, kinds, names, said, times)
-
-
-def edges_of(rows: Sequence[tuple[str, str, int, float, float, int]]) -> list[Edge]:
-    """Edges from their ends and the numbers in their rows: kind, since, until, level."""
-    if not rows:
-        return []
-    sources, targets, kinds, since, until, levels = zip(*rows, strict=True)
-    return made(
-        *(Edge, len(rows), sources, map(kind_name, kinds), targets),
-        *(map(LEVELS.__getitem__, levels), repeat("")),
-        [None if moment == ALWAYS else moment for moment in since],
-        [None if moment == FOREVER else moment for moment in until],
-    )
-
-
-def made(kind: type[T], count: int, *columns: Iterable[Any]) -> list[T]:
-    """Many records of a kind at once, from the values of each of its fields.
-
-    They are filled field by field: the constructor of a frozen record looks up each field by its
-    name, and would take longer than reading the rows.
-    """
-    records = [kind.__new__(kind) for _ in range(count)]
-    for field, column in zip(fields(kind), columns, strict=True):  # type: ignore[arg-type]
-        deque(map(getattr(kind, field.name).__set__, records, column), 0)
-    return records

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from unified_mlops.lineage.rows import many
 from unified_mlops.lineage.store import Evidence
@@ -25,30 +25,38 @@ class Later(Mapping[K, V], Generic[K, V]):
 
     Args:
         load: reads it.
-        keys: its keys in order, where they are known before it is loaded.
+        keys: reads only its keys, in the same order, where that is quicker.
     """
 
-    def __init__(self, load: Callable[[], Mapping[K, V]], keys: Iterable[K] = ()) -> None:
+    def __init__(
+        self, load: Callable[[], Mapping[K, V]], keys: Callable[[], Iterable[K]] | None = None
+    ) -> None:
         self._load = load
-        self._keys = dict.fromkeys(keys)
+        self._load_keys = keys
 
     @cached_property
     def _loaded(self) -> Mapping[K, V]:
         with many():
-            loaded = self._load()
-            return {key: loaded[key] for key in self._keys} if self._keys else loaded
+            return self._load()
+
+    @cached_property
+    def _keys(self) -> Mapping[K, Any]:
+        if self._load_keys is None or "_loaded" in self.__dict__:
+            return self._loaded
+        with many():
+            return dict.fromkeys(self._load_keys())
 
     def __getitem__(self, key: K) -> V:
         return self._loaded[key]
 
     def __contains__(self, key: object) -> bool:
-        return key in (self._keys or self._loaded)
+        return key in self._keys
 
     def __iter__(self) -> Iterator[K]:
-        return iter(self._keys or self._loaded)
+        return iter(self._keys)
 
     def __len__(self) -> int:
-        return len(self._keys or self._loaded)
+        return len(self._keys)
 
     def values(self) -> ValuesView[V]:
         """Its values, without asking for each by its key."""
@@ -80,6 +88,7 @@ class Subgraph:
         coarse: URNs met only because a column comes from no column.
         truncated: whether `max_nodes` stopped it.
         evidence: who says that each edge is there, strongest first.
+        drawn: reads the edges without the steps, where that is quicker.
     """
 
     root: str
@@ -89,6 +98,7 @@ class Subgraph:
     coarse: frozenset[str] = field(default_factory=frozenset)
     truncated: bool = False
     evidence: Mapping[Ends, tuple[Evidence, ...]] = field(default_factory=dict)
+    drawn: Callable[[], Iterable[Edge]] | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(
@@ -108,7 +118,9 @@ class Subgraph:
 
     @cached_property
     def edges(self) -> tuple[Edge, ...]:
-        """The edges followed, drawn from upstream to downstream."""
+        """The edges followed, drawn from upstream to downstream, in any order."""
+        if self.drawn:
+            return tuple(self.drawn())
         return tuple(dict.fromkeys([step.edge for step in self.steps]))
 
     def next(self, uri: str) -> tuple[Step, ...]:
