@@ -46,7 +46,8 @@ class Config:
         plugins: constructor keywords of each plugin.
         lineage: `url` of the graph's database instead of `lineage.db` in the workspace;
             `without`, the stitch rules that are switched off.
-        pipelines: `secrets`, by name and key the place of each: `env:VARIABLE` or `file:PATH`.
+        pipelines: `runner`, where pipelines run unless they say; `secrets`, by name and key the
+            place of each: `env:VARIABLE` or `file:PATH`.
     """
 
     workspace: Path = Path("workspace")
@@ -165,7 +166,7 @@ _FORMS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "providers": (Mapping, '[providers], and below it lines such as: task = "kfp"'),
     "plugins": (Mapping, "[plugins.<name>], and below it the plugin's settings"),
     "lineage": (Mapping, '[lineage], and below it lines such as: url = "postgresql://…"'),
-    "pipelines": (Mapping, '[pipelines.secrets.<name>], and below it: key = "env:VARIABLE"'),
+    "pipelines": (Mapping, '[pipelines], and below it lines such as: runner = "ray"'),
 }
 """What a setting must be, and how to write it."""
 
@@ -177,7 +178,7 @@ def _check_keys(settings: Mapping[str, Any], where: str) -> None:
         kind, form = _FORMS[key]
         if not isinstance(value, kind):
             raise ConfigError(f"{key!r} in {where} is {value!r}", hint=f"write {form}")
-    for part, known in (("lineage", ["url", "without"]), ("pipelines", ["secrets"])):
+    for part, known in (("lineage", ["url", "without"]), ("pipelines", ["runner", "secrets"])):
         for key in settings.get(part, {}):
             if key not in known:
                 raise unknown_key(key, known, f"[{part}] in {where}")

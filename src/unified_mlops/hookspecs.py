@@ -423,7 +423,7 @@ class PipelineHooks:
     def mlops_load_pipeline(self, template: Any) -> PipelineRecord:
         """Read a pipeline, compiling it where it is a function.
 
-        :param template: a pipeline function, or the path of a compiled file.
+        :param template: a pipeline function, or the path or address of a compiled file or package.
         :raises ArgumentError: it is neither.
         """
         raise NotImplementedError

@@ -257,3 +257,14 @@ def until(holds, seconds=40):
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def test_the_config_says_where_pipelines_run_unless_they_say(tmp_path):
+    config = Config(workspace=tmp_path / "w", pipelines={"runner": "kfp"})
+    session = Session(config)
+    given = {"lines": "a", "flag": "b"}
+    make = partial(PipelineJob, "x", two_steps, parameter_values=given, session=session)
+    assert make().runner == "kfp"
+    assert make(runner="embedded").runner == "embedded"
+    with pytest.raises(ArgumentError, match="'flag' is missing"):
+        PipelineJob("x", two_steps, parameter_values={"lines": "a"}, session=session)

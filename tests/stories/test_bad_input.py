@@ -37,6 +37,8 @@ from unified_mlops.errors import (
 )
 from unified_mlops.lineage import database as graph
 from unified_mlops.session import Session
+from unified_mlops.testing import MemoryPlugin
+from unified_mlops_mlflow.plugin import MlflowPlugin
 
 BIN = Path(sys.executable).parent
 DAY, NOON = timedelta(days=1), datetime(2024, 1, 1, 12, tzinfo=timezone.utc)
@@ -310,11 +312,13 @@ def test_a_plugin_that_raises_at_import_is_reported_and_the_others_work(
 
 
 def test_two_plugins_for_one_noun_are_told_apart_by_the_line_in_the_hint(project: Path) -> None:
-    values = {"rate": 0.1}
-    with refuses(AmbiguousPluginError, "'kfp' and 'ray' both serve 'task'", project):
-        umlops.PipelineJob("job", training, parameter_values=values)
-    umlops.init(providers={"task": "kfp"})
-    umlops.PipelineJob("job", training, parameter_values=values)
+    config = Config(workspace=project / "workspace", experiment="two")
+    plugins = {"memory": MemoryPlugin, "mlflow": MlflowPlugin}
+    both = Session(config, plugins=plugins)
+    with refuses(AmbiguousPluginError, "'memory' and 'mlflow' both serve 'run'", project):
+        umlops.start_run("a", session=both)
+    told = Session(config.with_settings(providers={"run": "memory"}), plugins=plugins)
+    umlops.start_run("a", session=told).end_run()
 
 
 # --- calls -----------------------------------------------------------------------------------
@@ -325,7 +329,7 @@ def features(*names: str, code: str = "code") -> Any:
 
 
 def job(**values: Any) -> umlops.PipelineJob:
-    return umlops.PipelineJob("job", training, parameter_values=values, runner="kfp")
+    return umlops.PipelineJob("job", training, parameter_values=values)
 
 
 LONG = "x" * 7000

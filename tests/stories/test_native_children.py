@@ -51,7 +51,7 @@ def ran(runner: str) -> None:
 
 def test_a_run_of_plain_mlflow_in_a_task_is_a_child_of_the_tasks_run(tmp_path: Path) -> None:
     umlops.init(workspace=tmp_path / "w", experiment="e")
-    ran("kfp")
+    ran("embedded")
 
 
 def test_on_ray_so_are_those_of_tasks_and_of_trials_below_the_tuning_run(tmp_path: Path) -> None:

@@ -58,6 +58,13 @@ def read(spec: Mapping[str, Any]) -> Pipeline:
     return Pipeline(name, root, settings.workspace, _names(root))
 
 
+def takes(spec: Mapping[str, Any]) -> Pipeline:
+    """The pipeline as far as its inputs go, whatever else is in the file."""
+    inputs = {"inputDefinitions": spec["root"].get("inputDefinitions", {}), "dag": {}}
+    root = _Reader({}, kubernetes.Settings()).component(inputs, "")
+    return Pipeline(str(spec["pipelineInfo"]["name"]), root, False, {})
+
+
 def _names(root: Component) -> dict[str, str]:
     """For each task's path the shortest end of it that is unique in the pipeline."""
     ends = {task.path: tuple(_ends(task.path)) for task in walk(root)}

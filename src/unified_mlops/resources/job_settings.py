@@ -18,11 +18,16 @@ SERVER = "kfp"
 _ID = re.compile(r"[a-z][-a-z0-9]{0,127}")
 
 
-def provider_of(runner: str | None, session: Session) -> str:
-    """The plugin that runs the tasks: the one named, the configured one, or the usual one."""
-    if runner in ("embedded", SERVER):
-        return EMBEDDED  # the plugin of KFP serves both
-    return runner or session.config.providers.get("task") or EMBEDDED
+def runner_of(given: str | None, session: Session) -> str:
+    """Where a job runs: where it says, where the config says, or here."""
+    configured = session.config.pipelines.get("runner")
+    provider = session.config.providers.get("task", EMBEDDED)
+    return given or configured or ("embedded" if provider == EMBEDDED else provider)
+
+
+def provider_of(runner: str) -> str:
+    """The plugin that serves a runner: that of KFP runs tasks here, and knows the server."""
+    return EMBEDDED if runner in ("embedded", SERVER) else runner
 
 
 def folder_of(root: str | Path | None, session: Session) -> Path:

@@ -14,7 +14,14 @@ from unified_mlops.filters import parse, parse_order
 from unified_mlops.hookspecs import PipelineHooks
 from unified_mlops.pipelines.journal import Journal, find, journals
 from unified_mlops.pipelines.plan import Options, Plan
-from unified_mlops.resources.job_settings import SERVER, folder_of, id_of, policy_of, provider_of
+from unified_mlops.resources.job_settings import (
+    SERVER,
+    folder_of,
+    id_of,
+    policy_of,
+    provider_of,
+    runner_of,
+)
 from unified_mlops.resources.job_view import JobView
 from unified_mlops.resources.local_pipeline import LocalRun
 from unified_mlops.resources.remote_pipeline import RemoteRun
@@ -74,6 +81,7 @@ class PipelineJob(JobView):
         session: Session | None = None,
     ) -> None:
         self.session = session or current_session()
+        runner = runner_of(runner, self.session)
         pipeline = self.session.ask(PipelineHooks.mlops_load_pipeline, template=template_path)
         plan = Plan(
             pipeline,
@@ -81,7 +89,7 @@ class PipelineJob(JobView):
             str(pipeline_root or ""),
             dict(parameter_values or {}),
             dict(input_artifacts or {}),
-            provider_of(runner, self.session),
+            provider_of(runner),
             Options(enable_caching, cache_max_age, policy_of(failure_policy)),
             display_name,
             dict(labels or {}),

@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
-from unified_mlops.errors import UnsupportedError
+from unified_mlops.errors import ArgumentError, UnsupportedError
 from unified_mlops.pipelines.plan import Plan
+from unified_mlops.pipelines.reader import takes
 from unified_mlops.records import PipelineRecord, TaskRecord
 from unified_mlops.resources.remote_pipeline import RemoteRun
 from unified_mlops.session import Session
@@ -20,9 +21,14 @@ class ServerRun:
     Args:
         session: the session.
         plan: what is to be run; an empty root leaves it to the server.
+
+    Raises:
+        ArgumentError: a parameter is unknown or missing.
     """
 
     def __init__(self, session: Session, plan: Plan) -> None:
+        if plan.pipeline.spec:  # of a job that is found again it is not known
+            takes(plan.pipeline.spec).bind(plan.parameters)
         self.plan = plan
         self._session = session
         self._run: RemoteRun | None = None
@@ -74,8 +80,8 @@ class ServerRun:
                 "a KFP server cannot go on with a job through its API",
                 hint="job.clone().run(): what succeeded is taken from the server's cache",
             )
-        self.plan = plan = replace(self.plan, experiment=experiment)
-        self._run = RemoteRun(
+        plan = replace(self.plan, experiment=experiment)
+        run = RemoteRun(
             self._session,
             plan.pipeline,
             plan.job_id,
@@ -90,7 +96,8 @@ class ServerRun:
             cache_max_age=plan.options.max_age,
             failure_policy=plan.options.failure_policy,
         )
-        self._run.start()
+        run.start()
+        self.plan, self._run = plan, run
 
     def cancel(self) -> None:
         """Ask the server to stop it, and wait until it has."""
@@ -102,12 +109,15 @@ class ServerRun:
         """Wait until it has ended.
 
         Raises:
-            TimeoutError: it has not, after so many seconds.
+            ArgumentError: it was not submitted.
+            TimeoutError: it has not ended after so many seconds.
         """
-        if self._run:
-            self._run.wait(timeout)
-            if not self._run.done:
-                raise TimeoutError(f"job {self.plan.job_id!r} has not ended in {timeout} s")
+        if self._run is None:
+            fact = f"job {self.plan.job_id!r} has not been submitted"
+            raise ArgumentError(fact, hint="job.submit(), or job.run()")
+        self._run.wait(timeout)
+        if not self._run.done:
+            raise TimeoutError(f"job {self.plan.job_id!r} has not ended in {timeout} s")
 
     @property
     def uri(self) -> str:
@@ -116,13 +126,18 @@ class ServerRun:
 
     @property
     def state(self) -> str:
-        """Its state, looked at anew."""
-        return self._run.refresh().state if self._run else "PIPELINE_STATE_PENDING"
+        """Its state, looked at anew until it has ended."""
+        if self._run is None:
+            return "PIPELINE_STATE_PENDING"
+        record = self._run.record if self._run.done else self._run.refresh()
+        return record.state if record else "PIPELINE_STATE_PENDING"
 
     @property
     def error(self) -> str:
         """What went wrong; empty for nothing."""
-        return self._run.refresh().error if self._run else ""
+        if self._run is None or self.state != "PIPELINE_STATE_FAILED":
+            return ""
+        return self._run.refresh().error  # a run in a list does not name its tasks
 
     @property
     def tasks(self) -> Mapping[str, TaskRecord]:

@@ -15,33 +15,11 @@ from unified_mlops.records import Edge, Node, Observation, PipelineRecord
 from unified_mlops_kfp.convert import pipeline
 from unified_mlops_kfp.files import LARGEST, changed, is_there
 from unified_mlops_kfp.shown import clean
+from unified_mlops_kfp.template import load
 
 RULE = "kfp.definition"
 _SUFFIXES = {".yaml", ".yml", ".json"}
 _MARK = b"pipelineInfo"
-
-
-def load(path: Path) -> Mapping[str, Any]:
-    """A compiled file; what it says for single platforms stands in its second document.
-
-    Raises:
-        ArgumentError: it cannot be read.
-    """
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        text = path.read_text()
-        documents = [json.loads(text)] if path.suffix == ".json" else yaml.load_all(text, loader)
-        merged: dict[str, Any] = {}
-        for document in documents:
-            merged = {**document, **merged}
-    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
-        raise ArgumentError(
-            f"the pipeline file {str(path)!r} cannot be read: {str(error).partition(chr(10))[0]}",
-            hint="give a file that kfp.compiler.Compiler().compile(pipeline, path) has written",
-        ) from error
-    return merged
 
 
 @dataclass

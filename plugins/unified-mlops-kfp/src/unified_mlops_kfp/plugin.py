@@ -24,10 +24,10 @@ from unified_mlops.records import (
 )
 from unified_mlops_kfp import convert
 from unified_mlops_kfp.collect import collect
-from unified_mlops_kfp.definitions import load
 from unified_mlops_kfp.server import Server
 from unified_mlops_kfp.submit import Jobs
 from unified_mlops_kfp.tasks import Tasks
+from unified_mlops_kfp.template import load
 
 
 class KfpPlugin(PipelineHooks, TaskHooks, LineageHooks, PluginHooks):
@@ -75,11 +75,11 @@ class KfpPlugin(PipelineHooks, TaskHooks, LineageHooks, PluginHooks):
         )
 
     def mlops_load_pipeline(self, template: Any) -> PipelineRecord:
-        """Read a compiled pipeline from a file or a dict, or compile a `kfp.dsl` function."""
+        """Read a compiled pipeline from a file, an address or a dict, or compile a function."""
         if isinstance(template, Mapping):
             return convert.pipeline(template)
         if isinstance(template, str | os.PathLike):
-            return convert.pipeline(load(Path(template).expanduser()))
+            return convert.pipeline(load(os.fspath(template)))
         if hasattr(template, "pipeline_spec"):
             return convert.pipeline(_compile(template))
         raise ArgumentError(
@@ -152,4 +152,4 @@ def _compile(template: Any) -> Mapping[str, Any]:
         warnings.simplefilter("ignore", FutureWarning)
         path = Path(folder, "pipeline.yaml")
         Compiler().compile(template, str(path))
-        return load(path)
+        return load(str(path))
