@@ -49,10 +49,11 @@ def run(command: list[str], folder: Path) -> None:
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=str)
 def test_the_python_blocks_of_a_page_run_one_after_another(page: Path, tmp_path: Path) -> None:
-    program = "\n".join(blocks(page, "python"))
+    program = tmp_path / "page.py"  # KFP reads the source of components from their file
+    program.write_text("\n".join(blocks(page, "python")))
     env = {**os.environ, "PYTHONPATH": str(page.parent)}
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, str(program)],
         cwd=tmp_path,
         env=env,
         capture_output=True,

@@ -23,6 +23,11 @@ _SCALE = {"": 1.0, "m": 1e-3, "k": 1e3, **{u: 1e3**n for n, u in enumerate("KMGT
 _SCALE |= {f"{unit}i": 1024.0**power for power, unit in enumerate("KMGTPE", 1)}
 
 
+def located(uri: str) -> str:
+    """Where an artifact is; a path is one from here, whichever folder its reader stands in."""
+    return uri if "://" in uri else str(Path(uri).expanduser().absolute())
+
+
 def executor_input(component: Component, inputs: Values, folder: str, place: str) -> dict[str, Any]:
     """KFP's `ExecutorInput`, without the values that only placeholders needed.
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import threading
+import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from unified_mlops.errors import ConfigError, UnsupportedError
+from unified_mlops.errors import BackendError, ConfigError, UnsupportedError
 from unified_mlops.hookspecs import TaskHooks
+from unified_mlops.pipelines.container import located
 from unified_mlops.pipelines.inputs import Values
 from unified_mlops.pipelines.journal import RUNNING, Journal, home
 from unified_mlops.pipelines.leaves import JobCache, Leaves
@@ -58,7 +64,7 @@ class Job:
         observe: Observer,
         before: Sequence[TaskRecord] = (),
     ) -> None:
-        self.session, self.plan = session, plan
+        self.session, self.plan, self._observe = session, plan, observe
         self.uri = run_uri(plan.job_id)
         session.route(TaskHooks.mlops_run_task, {"task": self._ref("")})  # it is there
         self._pipeline = read(plan.pipeline.spec)
@@ -68,7 +74,7 @@ class Job:
         folder, self._root = home(plan.root, session.config.workspace)
         self.journal = Journal.of(folder, plan.pipeline.name, plan.job_id)
         below = f"{self._root}/{self.journal.folder.parent.name}/{plan.job_id}"
-        self._created = _now()
+        self._created, self._over = _now(), threading.Event()
         here = plan.provider == EMBEDDED
         self._runner = Runner(
             self._pipeline,
@@ -92,7 +98,7 @@ class Job:
             ),
             self._ref,
             self._placeholder,
-            observe.changed,
+            self._tell,
             self.journal.unwanted,
             this_machine() if here else {"slots": ELSEWHERE},
             plan.options.failure_policy == "fast",
@@ -120,6 +126,7 @@ class Job:
     def start(self) -> Future[JobResult]:
         """Begin to run what was opened, in a thread of its own."""
         outcome: Future[JobResult] = Future()
+        atexit.register(self._leave)
         self._runner.start().add_done_callback(lambda walked: self._end(walked, outcome))
         return outcome
 
@@ -133,16 +140,37 @@ class Job:
         return self._runner.tasks
 
     def _end(self, walked: Future[Walked], outcome: Future[JobResult]) -> None:
-        """Write down how it ended, and tell."""
+        """Write down how it ended, let go of it, and tell: whoever waits may take it up again."""
         try:
-            result = self._result(walked.result())
-            self.journal.write(self._told(result.state, result))
+            with closing(self.journal):
+                result = self._kept(self._result(walked.result()))
         except BaseException as error:  # noqa: BLE001  whoever waits gets it
-            self.journal.close()
             outcome.set_exception(error)
         else:
-            self.journal.close()
             outcome.set_result(result)
+        finally:
+            self._over.set()
+            atexit.unregister(self._leave)
+
+    def _tell(self, task: TaskRecord) -> None:
+        """Tell of a task: who cannot be told does not stop the job."""
+        try:
+            self._observe.changed(task)
+        except Exception as error:  # noqa: BLE001
+            warnings.warn(f"nobody was told of task {task.name!r}: {error}", stacklevel=2)
+
+    def _leave(self) -> None:
+        """Stop it where the interpreter does not wait: Ctrl-C after the end of the script."""
+        self.cancel()
+        self._over.wait()
+
+    def _kept(self, result: JobResult) -> JobResult:
+        """The result, which has failed where it cannot be written down."""
+        try:
+            self.journal.write(self._told(result.state, result))
+        except BackendError as error:
+            return replace(result, state="PIPELINE_STATE_FAILED", error=str(error))
+        return result
 
     def _result(self, walked: Walked) -> JobResult:
         groups = {task.within for task in walked.tasks.values()}
@@ -195,7 +223,8 @@ class Job:
             return [one for item in given for one in self._artifacts(name, item)]
         taken = self.plan.pipeline.spec["root"]["inputDefinitions"]["artifacts"][name]
         known = {"name": name, "type": taken["artifactType"], "metadata": {}}
-        return [{**known, **(given if isinstance(given, Mapping) else {"uri": str(given)})}]
+        told = {**known, **(given if isinstance(given, Mapping) else {"uri": str(given)})}
+        return [{**told, "uri": located(told["uri"])}]
 
     def _ref(self, name: str) -> Ref:
         uri = f"{self.uri}/{name}" if name else self.uri

@@ -14,7 +14,7 @@ from unified_mlops.errors import UnsupportedError
 from unified_mlops.hookspecs import TaskHooks
 from unified_mlops.pipelines import component as lightweight
 from unified_mlops.pipelines.cache import FILE, Cache, Entry, Explanation, parts
-from unified_mlops.pipelines.container import executor_input, resolve, resources
+from unified_mlops.pipelines.container import executor_input, located, resolve, resources
 from unified_mlops.pipelines.identity import Identity
 from unified_mlops.pipelines.inputs import Lookup, Values, with_inputs
 from unified_mlops.pipelines.journal import Journal
@@ -208,7 +208,7 @@ class Leaves:
         artifact = {
             "name": "artifact",
             "type": importer["typeSchema"],
-            "uri": fill(uri, lookup),
+            "uri": located(fill(uri, lookup)),
             "metadata": whole(fill(importer.get("metadata", {}), lookup)),
         }
         brought = {name: [artifact] for name in given["outputs"]["artifacts"]}

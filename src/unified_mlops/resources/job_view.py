@@ -99,7 +99,7 @@ class JobView(Traced):
 
     def get_associated_experiment(self) -> Experiment | None:
         """The experiment in which it is recorded, or None."""
-        name = self._run.plan.experiment
+        name = None if self.runner == SERVER else self._run.plan.experiment
         return Experiment(name, session=self.session) if name else None
 
     def __repr__(self) -> str:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unified_mlops.current import current_session
-from unified_mlops.errors import ArgumentError, NotFoundError, TaskFailedError
+from unified_mlops.errors import ArgumentError, NotFoundError, TaskFailedError, UnsupportedError
 from unified_mlops.filters import parse, parse_order
 from unified_mlops.hookspecs import PipelineHooks
 from unified_mlops.pipelines.journal import Journal, find, journals
 from unified_mlops.pipelines.plan import Options, Plan
+from unified_mlops.pipelines.schedule import JOB_NAME
 from unified_mlops.resources.job_settings import (
     SERVER,
     folder_of,
@@ -164,7 +165,7 @@ class PipelineJob(JobView):
             session: the session; the current one if left out.
 
         Raises:
-            ArgumentError: the filter cannot be read; points at the column.
+            ArgumentError: the filter cannot be read.
         """
         session = session or current_session()
         chosen = parse(filter or "", _FIELDS)
@@ -175,8 +176,6 @@ class PipelineJob(JobView):
             folder = folder_of(pipeline_root, session)
             found = [cls._of(item, session) for item in journals(folder)]
         return order.sort([job for job in found if chosen.matches(job.shown())], cls.shown)
-
-    # --- running it --------------------------------------------------------------------------
 
     def submit(self, experiment: str | None = None) -> None:
         """Begin, and return at once. The process goes on until its jobs have ended.
@@ -241,8 +240,8 @@ class PipelineJob(JobView):
         Args:
             job_id: of the new job.
         """
-        again = self.clone(job_id=job_id)
-        again._run.start(self._run.plan.experiment, self._run.kept(), watched=False)
+        again, run = self.clone(job_id=job_id), self._run
+        again._run.start(run.plan.experiment, run.kept(), watched=False)
         return again
 
     def clone(
@@ -258,6 +257,9 @@ class PipelineJob(JobView):
     ) -> PipelineJob:
         """A new job like this one, but for what is given; its input artifacts are the same."""
         plan = self._run.plan
+        if not plan.pipeline.spec:
+            fact = f"the server does not tell what {self.job_id!r} was compiled from"
+            raise UnsupportedError(fact, hint="PipelineJob(display_name, template_path, …)")
         caching = plan.options.caching if enable_caching is None else enable_caching
         return PipelineJob(
             display_name or plan.display_name,
@@ -286,10 +288,10 @@ class PipelineJob(JobView):
         max_concurrent_run_count: int = 1,
         catch_up: bool = False,
         experiment: str | None = None,
+        job_name_template: str = JOB_NAME,
     ) -> PipelineJobSchedule:
         """Run jobs like this one again and again; see `PipelineJobSchedule.create`."""
-        schedule = PipelineJobSchedule(self, display_name)
-        schedule.create(
+        (schedule := PipelineJobSchedule(self, display_name)).create(
             cron,
             start_time=start_time,
             end_time=end_time,
@@ -298,6 +300,7 @@ class PipelineJob(JobView):
             max_concurrent_run_count=max_concurrent_run_count,
             catch_up=catch_up,
             experiment=experiment,
+            job_name_template=job_name_template,
         )
         return schedule
 

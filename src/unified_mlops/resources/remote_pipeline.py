@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from threading import Event
+from threading import Event, Lock
 from typing import Any, Literal
 
 from unified_mlops.errors import ArgumentError, BackendError, NotFoundError
@@ -39,6 +39,8 @@ class RemoteRun(Traced):
         failure_policy: `fast` starts no task after one has failed.
     """
 
+    record: PipelineJobRecord | None
+
     def __init__(
         self,
         session: Session,
@@ -56,8 +58,7 @@ class RemoteRun(Traced):
         cache_max_age: float | None = None,
         failure_policy: Literal["slow", "fast"] = "slow",
     ) -> None:
-        self.session = session
-        self.record: PipelineJobRecord | None = None
+        self._follow(session, None)
         self._pipeline = replace(pipeline, ref=replace(pipeline.ref, plugin=provider))
         self._request = JobRequest(
             name=job_id,
@@ -71,13 +72,12 @@ class RemoteRun(Traced):
             failure_policy=failure_policy,
             labels=dict(labels or {}),
         )
-        self._look = Event()
 
     @classmethod
     def of(cls, session: Session, record: PipelineJobRecord) -> RemoteRun:
         """The run of a job that was submitted before."""
         run = object.__new__(cls)
-        run.session, run.record, run._look = session, record, Event()
+        run._follow(session, record)
         return run
 
     @classmethod
@@ -141,16 +141,18 @@ class RemoteRun(Traced):
             NotFoundError: it was deleted.
             BackendError: the server is away or refuses.
         """
-        known = self._submitted()
-        if self.done and known.tasks:
-            return known
-        ask = PipelineHooks.mlops_get_pipeline_job
-        return self._keep(self.session.ask(ask, job=known.ref))
+        with self._looking:
+            known = self._submitted()
+            if self.done and known.tasks:
+                return known
+            ask = PipelineHooks.mlops_get_pipeline_job
+            return self._keep(self.session.ask(ask, job=known.ref))
 
     def cancel(self) -> PipelineJobRecord:
         """Ask the server to stop it, from any thread; `wait` returns when it has."""
         ask = PipelineHooks.mlops_cancel_pipeline_job
-        record = self._keep(self.session.ask(ask, job=self._submitted().ref))
+        with self._looking:
+            record = self._keep(self.session.ask(ask, job=self._submitted().ref))
         self._look.set()
         return record
 
@@ -198,10 +200,16 @@ class RemoteRun(Traced):
                     on_change(self._submitted())
         return self._submitted()
 
+    def _follow(self, session: Session, record: PipelineJobRecord | None) -> None:
+        self.session, self.record = session, record
+        self._look = Event()  # ends a pause
+        self._looking = Lock()  # what is seen later is kept later
+        self._stopping = record is not None and record.state == "PIPELINE_STATE_CANCELLING"
+
     def _keep(self, record: PipelineJobRecord) -> PipelineJobRecord:
-        before = self._submitted().state
         # a server may report as failed what it stopped because it was asked to
-        if before == "PIPELINE_STATE_CANCELLING" and record.state == "PIPELINE_STATE_FAILED":
+        self._stopping |= record.state == "PIPELINE_STATE_CANCELLING"
+        if self._stopping and record.state == "PIPELINE_STATE_FAILED":
             record = replace(record, state="PIPELINE_STATE_CANCELLED", error="")
         self.record = record
         return record
