@@ -12,8 +12,8 @@ demo: .venv/done      ## run the story: will this departure be late?
 	$(BIN)/umlops demo --folder workspace/flights
 
 test: lint            ## everything that must hold, fast tests first
-	$(BIN)/pytest tests -m "not story"
-	$(BIN)/pytest plugins
+	$(BIN)/pytest tests -m "not story" -n 2 --dist loadfile
+	$(BIN)/pytest plugins -n 2 --dist loadfile
 	$(BIN)/pytest tests -m story
 
 lint: .venv/done      ## style, types and layers

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+from filelock import FileLock
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -36,7 +37,9 @@ def debian(program: str, package: str) -> str:
     """
     path = _find(program)
     if not path:
-        _install(package)
+        with FileLock(Path(tempfile.gettempdir()) / "unified-mlops-apt.lock"):  # one at a time
+            if not _find(program):
+                _install(package)
         path = _find(program)
     return path or _missing(program, package)
 

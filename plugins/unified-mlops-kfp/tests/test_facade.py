@@ -275,7 +275,7 @@ def test_a_server_goes_on_with_no_job_but_begins_a_clone_anew(job, store):
 def test_a_job_that_was_found_on_a_server_is_not_cloned_without_its_file(job, session):
     job().run()
     found = PipelineJob.get("job-1", runner="kfp", session=session)
-    with pytest.raises(ArgumentError, match="no compiled pipeline"):
+    with pytest.raises(UnsupportedError, match="does not tell what 'job-1' was compiled from"):
         found.clone()
 
 

@@ -14,7 +14,9 @@ import json
 import re
 import shutil
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,9 @@ from unified_mlops.records import Ref, TaskRecord
 RUNNING = "PIPELINE_STATE_RUNNING"
 _JOB, _SPEC, _LOCK, _TASK = "job.json", "pipeline.json", "job.lock", "task.json"
 _CANCEL = "cancel"
+_KEYS = {"jobId", "displayName", "pipeline", "state", "parameters", "artifacts", "labels", "root"}
+_KEYS |= {"runner", "experiment", "options", "scheduleTime", "createTime"}
+_GLANCE = 0.05  # seconds that a lock may be held by who only looks whether it is
 _PLAIN = tuple(field.name for field in fields(TaskRecord) if field.name not in ("ref", "edges"))
 
 
@@ -40,7 +45,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._lock = FileLock(folder / _LOCK, timeout=0, thread_local=False)
+        self._lock = _lock(folder, thread_local=False)
         self._making = threading.Lock()
 
     @classmethod
@@ -51,18 +56,40 @@ class Journal:
     def create(self, job: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
         """Make the folder of a new job, and hold its lock.
 
+        A folder that holds no job was left by a process that was killed here, and is used.
+
         Raises:
             AlreadyExistsError: there is a job of this id.
             BackendError: the folder cannot be made.
         """
+        fact = f"there is a job {self.folder.name!r} already"
+        taken = AlreadyExistsError(fact, hint="give the new job another id")
+        missing = [place for place in self.folder.parents if not place.exists()]
         try:
-            with new_folder(self.folder):
-                self._lock.acquire()
-                write_whole(self.folder / _SPEC, json.dumps(spec))
-                self.write(job)
-        except FileExistsError as error:
-            fact = f"there is a job {self.folder.name!r} already"
-            raise AlreadyExistsError(fact, hint="give the new job another id") from error
+            with suppress(FileExistsError), new_folder(self.folder):
+                pass
+            self._lock.acquire()
+        except Timeout as error:
+            raise taken from error
+        try:
+            if (self.folder / _JOB).exists():
+                raise taken
+            self._fill(job, spec)
+        except BaseException:
+            self.close()
+            with suppress(OSError):
+                for place in missing:
+                    place.rmdir()
+            raise
+
+    def _fill(self, job: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
+        """Write a new job's files, or leave none."""
+        try:
+            write_whole(self.folder / _SPEC, json.dumps(spec))
+            self.write(job)
+        except BaseException:
+            shutil.rmtree(self.folder)
+            raise
 
     def reopen(self) -> None:
         """Hold the lock of a job that is to go on.
@@ -86,7 +113,7 @@ class Journal:
         """Whether a process runs the job now."""
         if self._lock.is_locked:
             return True
-        other = FileLock(self.folder / _LOCK, timeout=0)
+        other = _lock(self.folder)
         try:
             with other:
                 return False
@@ -110,18 +137,33 @@ class Journal:
 
         Raises:
             NotFoundError: there is none.
+            BackendError: what is there is damaged.
         """
-        try:
-            job: dict[str, Any] = json.loads((self.folder / _JOB).read_text())
-        except (OSError, ValueError) as error:
-            fact = f"there is no job in {str(self.folder)!r}"
-            raise NotFoundError(fact, hint="umlops pipeline list") from error
-        return job
+        return self._object(_JOB, _KEYS)
 
     def spec(self) -> dict[str, Any]:
-        """The compiled definition."""
-        spec: dict[str, Any] = json.loads((self.folder / _SPEC).read_text())
-        return spec
+        """The compiled definition.
+
+        Raises:
+            NotFoundError: there is none.
+            BackendError: what is there is damaged.
+        """
+        return self._object(_SPEC, {"root"})
+
+    def _object(self, name: str, keys: set[str]) -> dict[str, Any]:
+        file = self.folder / name
+        try:
+            told = json.loads(file.read_bytes())
+        except OSError as error:
+            fact = f"there is no job in {str(self.folder)!r}"
+            raise NotFoundError(fact, hint="umlops pipeline list") from error
+        except (ValueError, RecursionError):
+            told = None
+        if isinstance(told, dict) and keys <= told.keys():
+            return told
+        raise BackendError(
+            f"{str(file)!r} is damaged", hint=f"remove {str(self.folder)!r}, and run the job again"
+        )
 
     def folder_of(self, name: str) -> Path:
         """A new folder for a task's next try."""
@@ -141,11 +183,14 @@ class Journal:
         write_whole(folder / _TASK, json.dumps({**told, "ref": asdict(record.ref)}))
 
     def tasks(self) -> Iterator[TaskRecord]:
-        """The finished tasks."""
+        """The finished tasks; one whose file is damaged counts as not finished."""
         for file in sorted(self.folder.glob(f"*/{_TASK}")):
-            told = json.loads(file.read_text())
-            known = {name: told[name] for name in _PLAIN if name in told}
-            yield TaskRecord(ref=Ref(**told["ref"]), **known)
+            try:
+                told = json.loads(file.read_bytes())
+                known = {name: told[name] for name in _PLAIN if name in told}
+                yield TaskRecord(ref=Ref(**told["ref"]), **known)
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
+                continue
 
     def delete(self) -> None:
         """Remove the job with all its files."""
@@ -169,9 +214,16 @@ def home(root: str, workspace: Path) -> tuple[Path, str]:
 
 
 def journals(root: Path) -> Iterator[Journal]:
-    """The journals below a pipeline root."""
+    """The journals below a pipeline root; a damaged one is named in a warning."""
     for file in sorted(root.glob(f"[!.]*/*/{_JOB}")):
-        yield Journal(file.parent)
+        journal = Journal(file.parent)
+        try:
+            journal.read()
+            journal.spec()
+        except (BackendError, NotFoundError) as error:
+            warnings.warn(f"a job is left out: {error}", stacklevel=2)
+        else:
+            yield journal
 
 
 def find(root: Path, job_id: str) -> Journal:
@@ -185,4 +237,10 @@ def find(root: Path, job_id: str) -> Journal:
             return Journal(file.parent)
     raise NotFoundError(
         f"there is no job {job_id!r} below {str(root)!r}", hint="PipelineJob.list()"
+    )
+
+
+def _lock(folder: Path, *, thread_local: bool = True) -> FileLock:
+    return FileLock(
+        folder / _LOCK, timeout=_GLANCE, poll_interval=_GLANCE / 5, thread_local=thread_local
     )

@@ -240,7 +240,8 @@ class Runner:
                 ended = await in_thread(partial(self.leaves.run, task, begun, inputs, job))
             except Exception as error:  # noqa: BLE001  it fails this task only
                 said = str(error) or type(error).__name__
-                ended = replace(begun, state="FAILED", error=said, ended=time.time())
+                tries = begun.tries + 1
+                ended = replace(begun, state="FAILED", error=said, tries=tries, ended=time.time())
         return self._keep(ended)
 
     def _sum(self, record: TaskRecord, inner: Sequence[TaskRecord], made: Values) -> TaskRecord:

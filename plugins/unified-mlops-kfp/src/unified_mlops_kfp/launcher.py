@@ -17,6 +17,9 @@ from typing import Any
 
 from unified_mlops.errors import BackendError, ConfigError
 
+_DYING = 0.5
+"""Seconds between the last word of a fork server and its end: only then is another one started."""
+
 
 class Stop:
     """Ends what runs for one task, from any thread. `asked` says whether it was asked to."""
@@ -66,6 +69,9 @@ class Launcher:
         self._lock = threading.Lock()
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._started: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
+        # made before any job: what is to be done first at exit has to come later
+        weakref.finalize(self, _stop, self._started)
 
     def run(self, request: Mapping[str, Any], stop: Stop) -> int:
         """Run one component or command and wait for it.
@@ -86,29 +92,30 @@ class Launcher:
         process = status = b""
         with ours:
             with theirs:
-                self._hand_over(theirs)
+                server = self._hand_over(theirs)
             try:
                 ours.sendall(json.dumps(request).encode() + b"\n")
                 with stop.watch(ours), ours.makefile("rb") as answers:
                     process, status = answers.readline(), answers.readline()
             except OSError as error:
-                raise _lost() from error
+                raise _lost(server) from error
         if not status:
             if process:  # it ended with the server, but perhaps not what it had started
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(int(process), signal.SIGKILL)
-            raise _lost()
+            raise _lost(server)
         return int(status)
 
-    def _hand_over(self, connection: socket.socket) -> None:
+    def _hand_over(self, connection: socket.socket) -> subprocess.Popen[bytes]:
         with self._lock:
             if self._server is None or self._server.poll() is not None:
                 self._start()
-            assert self._control is not None
+            assert self._control is not None and self._server is not None
             try:
                 socket.send_fds(self._control, [b"\0"], [connection.fileno()])
             except OSError as error:
-                raise _lost() from error
+                raise _lost(self._server) from error
+            return self._server
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
@@ -130,7 +137,7 @@ class Launcher:
                 output.seek(0)
                 raise self._failed(output.read().decode(errors="replace"))
         self._server, self._control = server, ours
-        weakref.finalize(self, _stop, server, ours)
+        self._started.append((server, ours))
 
     def _failed(self, output: str) -> Exception:
         last = output.strip().rpartition("\n")[2]
@@ -144,14 +151,17 @@ class Launcher:
         )
 
 
-def _stop(server: subprocess.Popen[bytes], control: socket.socket) -> None:
-    """Close the control socket, which ends the server and every task."""
-    with contextlib.suppress(OSError):
-        control.close()
-    server.wait()
+def _stop(started: Sequence[tuple[subprocess.Popen[bytes], socket.socket]]) -> None:
+    """Close the control sockets, which ends the servers and every task."""
+    for server, control in started:
+        with contextlib.suppress(OSError):
+            control.close()
+        server.wait()
 
 
-def _lost() -> BackendError:
+def _lost(server: subprocess.Popen[bytes]) -> BackendError:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        server.wait(_DYING)
     return BackendError(
         "the fork server ended while a task was running",
         hint="see whether the machine ran out of memory, and run the pipeline again",
