@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks import collecting, features, lineage, metrics, start
+from benchmarks import collecting, features, lineage, metrics, pipelines, start
 from benchmarks.measure import Result
 
 RESULTS = Path(__file__).parent / "results.json"
-ALL = [
+ALL: list[Callable[[], Result | Iterable[Result]]] = [
     start.import_cpu,
     start.help_cpu,
     metrics.metrics_1000,
@@ -21,6 +22,10 @@ ALL = [
     lineage.lineage_ingest,
     lineage.lineage_graph_5000,
     collecting.lineage_collect_idle,
+    pipelines.task_overhead,
+    pipelines.chain_10,
+    pipelines.loop_50,
+    pipelines.loop_1000,
     lineage.lineage_1m,
 ]
 

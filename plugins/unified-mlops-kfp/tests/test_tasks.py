@@ -260,7 +260,7 @@ def test_a_flood_of_text_is_in_the_file_and_only_its_end_in_the_record(run, tmp_
     log = tmp_path / "one" / "job" / "task" / "log.txt"
     assert log.stat().st_size > 200 * 1024 * 1024
     assert len(record.log) <= 1_000_000 and record.log.endswith("the end\n")
-    assert most < 20_000_000
+    assert most < 60_000_000  # modules that are imported only now among them
     log.unlink()
 
 

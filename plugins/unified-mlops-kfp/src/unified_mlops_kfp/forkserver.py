@@ -6,7 +6,7 @@ Over the control socket come connections, one per task, as file descriptors. A c
 a request, one line of JSON, and brings back two lines: the id of the process that runs it, and its
 exit status. Closing it early ends that process and all it started: first asked by SIGTERM, then
 killed. Closing the control socket kills everything. The server has one thread, because forking a
-process with several is not safe.
+process with several is not safe. While tasks follow each other closely it forks one ahead.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ _GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL."""
 _SWEEP = 1.0
 """Seconds in which what a task left behind has to be gone, once killed."""
+_IDLE = 0.1
+"""Seconds for which a process that was forked ahead waits for its task."""
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_LIBC = ctypes.CDLL(None)
 
 
 class Server:
@@ -48,6 +51,7 @@ class Server:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._running: dict[int, socket.socket] = {}
+        self._spare: tuple[int, socket.socket] | None = None
         self._asked: dict[int, float] = {}
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
@@ -64,6 +68,7 @@ class Server:
         self._control.sendall(b"\0")  # ready
         while self._turn():
             pass
+        self._dismiss()
         for pid in list(self._running):
             _signal(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
@@ -74,8 +79,14 @@ class Server:
         """Deal with what has happened; False where the control socket was closed."""
         first = min(self._asked.values(), default=None)
         wait = None if first is None else max(0.0, first - time.monotonic())
-        for key, _ in self._selector.select(wait):
+        if self._spare:
+            wait = _IDLE if wait is None else min(_IDLE, wait)
+        happened = self._selector.select(wait)
+        if not happened:
+            self._dismiss()
+        for key, _ in happened:
             if key.fileobj is self._control:
+                self._prepare()  # before there is a connection, which is not the new process's
                 _, descriptors, _, _ = socket.recv_fds(self._control, 1, 1)
                 if not descriptors:
                     return False
@@ -95,19 +106,51 @@ class Server:
     def _start(self, connection: socket.socket) -> None:
         with connection.makefile("rb") as lines:
             request = lines.readline()
-        if not request.endswith(b"\n"):  # given up before it was sent
+        if not request.endswith(b"\n") or not self._spare:  # given up, or no room for one more
             return connection.close()
-        server, pid = os.getpid(), os.fork()
-        if pid == 0:
-            self._running[0] = connection
-            self._become_task(server)
-            run(json.loads(request))
-        _own_group(pid)
+        (pid, line), self._spare = self._spare, None
+        try:
+            with line:
+                line.sendall(request)
+        except OSError:  # somebody killed it just now
+            return connection.close()
         self._running[pid] = connection
         self._selector.register(connection, selectors.EVENT_READ, pid)
         with contextlib.suppress(OSError):
             connection.sendall(b"%d\n" % pid)
+        self._prepare()
         return None
+
+    def _prepare(self) -> None:
+        """See that a process waits for the next request, if there is room for it."""
+        if self._spare and os.waitpid(self._spare[0], os.WNOHANG)[0]:  # somebody killed it
+            self._spare[1].close()
+            self._spare = None
+        if not self._spare:
+            self._spare = self._fork()
+
+    def _fork(self) -> tuple[int, socket.socket] | None:
+        """A process that waits for a request, and where to write it; None without room."""
+        server, (ours, theirs) = os.getpid(), socket.socketpair()
+        with theirs:
+            try:
+                pid = os.fork()
+            except OSError:
+                ours.close()
+                return None
+            if pid == 0:
+                ours.close()
+                self._become_task(server)
+                _wait(theirs)
+        _own_group(pid)
+        return pid, ours
+
+    def _dismiss(self) -> None:
+        """End the process that waits for a request."""
+        if self._spare:
+            (pid, line), self._spare = self._spare, None
+            line.close()
+            os.waitpid(pid, 0)
 
     def _reap(self) -> None:
         ended: list[tuple[socket.socket, int]] = []
@@ -127,7 +170,8 @@ class Server:
     def _sweep(self) -> None:
         """Kill what came to us when its task ended: a task keeps its own orphans while it lives."""
         last = time.monotonic() + _SWEEP
-        while (strays := _children() - self._running.keys()) and time.monotonic() < last:
+        own = {*self._running, self._spare[0]} if self._spare else {*self._running}
+        while (strays := _children() - own) and time.monotonic() < last:
             for pid in strays:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
@@ -149,6 +193,15 @@ class Server:
             os._exit(1)
 
 
+def _wait(line: socket.socket) -> NoReturn:
+    """In a process that waits for a request: run it, or end where there will be none."""
+    with line, line.makefile("rb") as lines:
+        request = lines.readline()
+    if not request.endswith(b"\n"):
+        os._exit(0)
+    run(json.loads(request))
+
+
 def run(request: dict[str, Any]) -> NoReturn:
     """Run a component, or a command, as the request says, and end the process."""
     status = 1
@@ -156,7 +209,6 @@ def run(request: dict[str, Any]) -> NoReturn:
         _settle_in(request)
         if command := request.get("command"):
             _become(command)
-        logging.basicConfig(stream=sys.stdout, level=logging.INFO)
         source, function, given = (request[k] for k in ("source", "function", "executor_input"))
         execute(source, function, given, Path(request["folder"]))
         status = 0
@@ -175,8 +227,10 @@ def _settle_in(request: dict[str, Any]) -> None:
     os.dup2(log, 2)
     os.close(log)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    os.environ.clear()
-    os.environ.update(request["environment"])
+    wanted = request["environment"]
+    for name in os.environ.keys() - wanted.keys():
+        del os.environ[name]
+    os.environ.update({k: v for k, v in wanted.items() if os.environ.get(k) != v})
     os.chdir(request["folder"])
     if "numpy" in sys.modules:  # or every task would draw the same numbers
         sys.modules["numpy"].random.seed()
@@ -218,13 +272,13 @@ def _signal(group: int, number: int) -> None:
 
 def _prctl(option: int, value: int) -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+        _LIBC.prctl(option, value, 0, 0, 0)
 
 
 def _children() -> set[int]:
     """The processes whose parent this one is; empty where the system does not list them."""
     try:  # of every thread: what is preloaded may have started some
-        listed = [each.read_text() for each in Path("/proc/self/task").glob("*/children")]
+        listed = [(each / "children").read_text() for each in Path("/proc/self/task").iterdir()]
     except OSError:
         return set()
     return {int(pid) for pid in " ".join(listed).split()}
@@ -238,6 +292,7 @@ def main(control: str, path: str, preload: str) -> None:
     sys.path[:] = given["path"] if given["first"] else [*sys.path, *given["path"]]
     for name in ("kfp.dsl.executor", *json.loads(preload)):
         importlib.import_module(name)
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO)  # as KFP's entry point does
     gc.collect()
     gc.freeze()
     Server(socket.socket(fileno=int(control))).serve()
