@@ -2,23 +2,120 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from unified_mlops.pipelines.plan import EMBEDDED
+from unified_mlops.current import current_session
+from unified_mlops.errors import NotFoundError
+from unified_mlops.filters import parse, parse_order
+from unified_mlops.hookspecs import PipelineHooks
+from unified_mlops.pipelines.journal import Journal, find, journals
+from unified_mlops.pipelines.plan import EMBEDDED, Options, Plan
 from unified_mlops.records import PipelineRecord, TaskRecord
 from unified_mlops.resources.base import Traced
 from unified_mlops.resources.experiments import Experiment
-from unified_mlops.resources.job_settings import SERVER
+from unified_mlops.resources.job_settings import SERVER, folder_of
 from unified_mlops.resources.local_pipeline import ENDED, LocalRun
+from unified_mlops.resources.remote_pipeline import RemoteRun
 from unified_mlops.resources.server_pipeline import ServerRun
+from unified_mlops.session import Session
+
+Self = TypeVar("Self", bound="JobView")
+_TEXTS = ("job_id", "display_name", "pipeline_name", "state", "error", "runner", "experiment")
+_FIELDS = {
+    **dict.fromkeys(_TEXTS, str),
+    **dict.fromkeys(("create_time", "end_time"), datetime),
+    **dict.fromkeys(("labels", "parameters"), dict),
+}
 
 
 class JobView(Traced):
     """A pipeline job as it is now."""
 
     _run: LocalRun | ServerRun
+
+    @classmethod
+    def _of(cls: type[Self], journal: Journal, session: Session) -> Self:
+        """The job of a journal."""
+        job, told = object.__new__(cls), journal.read()
+        job.session = session
+        options = told["options"]
+        plan = Plan(
+            session.ask(PipelineHooks.mlops_load_pipeline, template=journal.spec()),
+            told["jobId"],
+            told["root"],
+            told["parameters"],
+            told["artifacts"],
+            told["runner"],
+            Options(options["caching"], options["maxAge"], options["failurePolicy"]),
+            told["displayName"],
+            told["labels"],
+            told["experiment"],
+            told["scheduleTime"],
+        )
+        job._run = LocalRun.of(session, plan, journal)
+        return job
+
+    @classmethod
+    def _on_server(cls: type[Self], run: RemoteRun, session: Session) -> Self:
+        job = object.__new__(cls)
+        job.session, job._run = session, ServerRun.of(session, run)
+        return job
+
+    @classmethod
+    def get(
+        cls: type[Self],
+        job_id: str,
+        *,
+        runner: str | None = None,
+        pipeline_root: str | Path | None = None,
+        session: Session | None = None,
+    ) -> Self | None:
+        """The job of that id, also one of another process, or None; of a server by `runner`."""
+        session = session or current_session()
+        try:
+            if runner == SERVER:
+                return cls._on_server(RemoteRun.find(session, job_id), session)
+            return cls._of(find(folder_of(pipeline_root, session), job_id), session)
+        except NotFoundError:
+            return None
+
+    @classmethod
+    def list(
+        cls: type[Self],
+        filter: str | None = None,  # noqa: A002  Vertex's name
+        order_by: str | None = None,
+        *,
+        runner: str | None = None,
+        pipeline_root: str | Path | None = None,
+        session: Session | None = None,
+    ) -> builtins.list[Self]:
+        """The jobs below a pipeline root, or on a KFP server, the newest first.
+
+        Args:
+            filter: AIP-160, over `job_id display_name pipeline_name state error runner experiment
+                create_time end_time labels parameters`, such as `state="PIPELINE_STATE_FAILED"
+                AND labels.team="risk"`.
+            order_by: such as `display_name, create_time desc`.
+            runner: `kfp` for those of the server.
+            pipeline_root: where they are; below the workspace if left out.
+            session: the session; the current one if left out.
+
+        Raises:
+            ArgumentError: the filter cannot be read.
+        """
+        session = session or current_session()
+        chosen = parse(filter or "", _FIELDS)
+        order = parse_order(order_by or "create_time desc", _FIELDS)
+        if runner == SERVER:
+            found = [cls._on_server(run, session) for run in RemoteRun.list(session)]
+        else:
+            folder = folder_of(pipeline_root, session)
+            found = [cls._of(item, session) for item in journals(folder)]
+        return order.sort([job for job in found if chosen.matches(job.shown())], cls.shown)
 
     @property
     def uri(self) -> str:

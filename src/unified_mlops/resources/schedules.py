@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from unified_mlops.current import current_session
@@ -17,10 +17,8 @@ from unified_mlops.filters import parse, parse_order
 from unified_mlops.pipelines.cron import moment
 from unified_mlops.pipelines.schedule import JOB_NAME, Schedule, ScheduleState
 from unified_mlops.pipelines.timetable import Timetable
+from unified_mlops.resources.job_view import JobView
 from unified_mlops.session import Session
-
-if TYPE_CHECKING:
-    from unified_mlops.resources.pipelines import PipelineJob
 
 _FIELDS = {
     **dict.fromkeys(["name", "display_name", "cron", "state"], str),
@@ -43,14 +41,14 @@ class PipelineJobSchedule:
     """
 
     def __init__(
-        self, pipeline_job: PipelineJob, display_name: str, *, session: Session | None = None
+        self, pipeline_job: JobView, display_name: str, *, session: Session | None = None
     ) -> None:
         if not display_name:
             raise ArgumentError("a schedule needs a name", hint="display_name='nightly'")
         self.session = session or pipeline_job.session
         self.display_name = display_name
         self.name = _id(display_name)
-        self._pipeline_job: PipelineJob | None = pipeline_job
+        self._pipeline_job: JobView | None = pipeline_job
 
     def create(
         self,
@@ -194,12 +192,10 @@ class PipelineJobSchedule:
         """Forget the schedule; the jobs that it has started stay, and those that run go on."""
         self._timetable.delete(self.name)
 
-    def list_jobs(self) -> builtins.list[PipelineJob]:
+    def list_jobs(self) -> builtins.list[JobView]:
         """The jobs that it has started, oldest first."""
-        from unified_mlops.resources.pipelines import PipelineJob
-
         mine = f'job_id = "{self.name}-*"'
-        found = PipelineJob.list(mine, "job_id", session=self.session, **where(self.record))
+        found = JobView.list(mine, "job_id", session=self.session, **where(self.record))
         stamp = re.compile(rf"{re.escape(self.name)}-\d{{8}}t\d{{6}}")
         return [job for job in found if stamp.fullmatch(job.job_id)]
 
@@ -243,7 +239,7 @@ class PipelineJobSchedule:
         self._timetable.change(self.name, step)
 
 
-def _job(job: PipelineJob, experiment: str | None, template: str) -> dict[str, Any]:
+def _job(job: JobView, experiment: str | None, template: str) -> dict[str, Any]:
     """What every run's job is made from, as the schedule keeps it."""
     found = {
         "pipeline": job.pipeline.name,
@@ -259,7 +255,7 @@ def _job(job: PipelineJob, experiment: str | None, template: str) -> dict[str, A
     return kept
 
 
-def _options(job: PipelineJob) -> dict[str, Any]:
+def _options(job: JobView) -> dict[str, Any]:
     """The arguments by which another job like this one is made."""
     plan = job._run.plan
     folder = plan.root and "://" not in plan.root
