@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
 from datetime import datetime
 from time import monotonic, sleep
@@ -116,13 +117,17 @@ class LocalRun:
             TimeoutError: it has not, after so many seconds.
             ArgumentError: it was not begun, or was interrupted.
         """
+        late = f"job {self.plan.job_id!r} has not ended in {timeout} s"
         if self._future:
-            self._future.result(timeout)
+            try:
+                self._future.result(timeout)
+            except FutureTimeout as error:  # not Python's own before 3.11
+                raise TimeoutError(late) from error
             return
         end = None if timeout is None else monotonic() + timeout
         while self.state == RUNNING:
             if end is not None and monotonic() > end:
-                raise TimeoutError(f"job {self.plan.job_id!r} has not ended in {timeout} s")
+                raise TimeoutError(late)
             sleep(_GLANCE)
         if self.state not in ENDED:
             fact = f"job {self.plan.job_id!r} is not running: {self.state}"
