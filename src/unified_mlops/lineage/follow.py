@@ -76,7 +76,7 @@ class Follow:
             column = other.c.kind.between(*FOLLOWED["column"])
             leads = select(other.c.target).where(other.c.target == self._far, column).limit(1)
             step = step.where(leads.scalar_subquery().is_(None))
-        onward = numbered(self._connection, step, self._near, distinct=True)
+        onward = numbered(self._connection, step, self._near, distinct=True, packed=True)
         met = dict.fromkeys(start)
         layer = list(met)
         while layer and len(met) <= self._asked.max_nodes:
@@ -151,7 +151,7 @@ class Follow:
 
     @cached_property
     def _by_number(self) -> Callable[[Iterable[int]], list[Any]]:
-        return numbered(self._connection, self._existing(), self._node.c.id)
+        return numbered(self._connection, self._existing(), self._node.c.id, packed=True)
 
     def called(self, uris: Iterable[str], kinds: Iterable[str] = ()) -> Met:
         """Nodes by their URNs, perhaps of certain kinds only."""

@@ -106,6 +106,7 @@ def numbered(
     number: ColumnElement[int],
     *,
     distinct: bool = False,
+    packed: bool = False,
 ) -> Callable[[Iterable[int]], list[tuple[Any, ...]]]:
     """A query that can be asked again and again, each time for other numbers.
 
@@ -117,6 +118,8 @@ def numbered(
         query: the rows wanted, whatever their number.
         number: the column that the numbers stand in.
         distinct: leave out repeated rows.
+        packed: whether the rows hold whole numbers and text alone. SQLite then hands over each
+            column as one value, in half the time.
     """
     from sqlalchemy import ARRAY, Integer, bindparam, func, select, true
 
@@ -131,6 +134,9 @@ def numbered(
         pairs = func.json_each(bindparam("runs")).table_valued("key", "value", name="runs")
         query = query.where(number.between(pairs.c.key, pairs.c.value))
     query = query.distinct() if distinct else query
+    packed = packed and connection.dialect.name == "sqlite"
+    if packed:
+        query = select(*map(func.json_group_array, query.subquery().c))
 
     def ask(numbers: Iterable[int]) -> list[tuple[Any, ...]]:
         found = _runs(numbers)
@@ -138,7 +144,8 @@ def numbered(
             return []
         if connection.dialect.name == "postgresql":
             return fetch(connection, query, first=list(found), last=list(found.values()))
-        return fetch(connection, query, runs=json.dumps(found))
+        rows = fetch(connection, query, runs=json.dumps(found))
+        return list(zip(*map(json.loads, rows[0]), strict=True)) if packed else rows
 
     return ask
 
