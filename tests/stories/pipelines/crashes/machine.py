@@ -19,9 +19,10 @@ MARK = "FAULTS_MARK"
 """The variable that every process of a test has, and those that it starts."""
 
 SCRIPT = """
-import json, sys
+import json, signal, sys
 import unified_mlops as umlops
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
 workspace, job_id, template, given, how = sys.argv[1:]
 umlops.init(workspace=workspace)
 if how == "resume":
