@@ -48,9 +48,11 @@ def test_a_job_killed_again_and_again_keeps_what_it_finished_and_ends_as_if_it_h
         kept = finished(files)
         begun = {name: began[name] for name in kept}
     job = found(job_id)
-    assert (job.state, kills) == (PAUSED, 4)
-    job.resume()
-    job.wait()
+    assert kills
+    if not job.done():  # a quick machine may be through before the last kill
+        assert job.state == PAUSED
+        job.resume()
+        job.wait()
     outputs, expected = uninterrupted
     assert (job.state, job.outputs) == (SUCCEEDED, outputs)
     assert kept.items() <= finished(files).items()
