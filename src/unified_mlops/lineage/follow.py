@@ -80,7 +80,8 @@ class Follow:
         met = dict.fromkeys(start)
         layer = list(met)
         while layer and len(met) <= self._asked.max_nodes:
-            layer = sorted(row[0] for row in onward(layer) if row[0] not in met)
+            reached = [number for column in onward(layer) for number in column]
+            layer = sorted(number for number in reached if number not in met)
             if self._asked.as_of is not None:
                 layer = list(self.nodes(layer))  # without those that came to be later
             met.update(dict.fromkeys(layer))
@@ -146,7 +147,7 @@ class Follow:
     def nodes(self, ids: Iterable[int]) -> Met:
         """Nodes by their numbers, in this order."""
         wanted = list(ids)
-        found = dict(self._by_number(wanted))
+        found = dict(zip(*(self._by_number(wanted) or [(), ()]), strict=True))
         return {number: found[number] for number in wanted if number in found}
 
     @cached_property

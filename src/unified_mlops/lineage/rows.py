@@ -107,7 +107,7 @@ def numbered(
     *,
     distinct: bool = False,
     packed: bool = False,
-) -> Callable[[Iterable[int]], list[tuple[Any, ...]]]:
+) -> Callable[[Iterable[int]], list[Any]]:
     """A query that can be asked again and again, each time for other numbers.
 
     They are passed as runs without gaps: what was recorded together is numbered together, and an
@@ -118,8 +118,8 @@ def numbered(
         query: the rows wanted, whatever their number.
         number: the column that the numbers stand in.
         distinct: leave out repeated rows.
-        packed: whether the rows hold whole numbers and text alone. SQLite then hands over each
-            column as one value, in half the time.
+        packed: hand over columns instead of rows; only of whole numbers and text. SQLite gives
+            each as one value, in half the time, and Python has no rows to look after.
     """
     from sqlalchemy import ARRAY, Integer, bindparam, func, select, true
 
@@ -134,18 +134,17 @@ def numbered(
         pairs = func.json_each(bindparam("runs")).table_valued("key", "value", name="runs")
         query = query.where(number.between(pairs.c.key, pairs.c.value))
     query = query.distinct() if distinct else query
-    packed = packed and connection.dialect.name == "sqlite"
-    if packed:
+    postgres = connection.dialect.name == "postgresql"
+    if packed and not postgres:
         query = select(*map(func.json_group_array, query.subquery().c))
 
-    def ask(numbers: Iterable[int]) -> list[tuple[Any, ...]]:
+    def ask(numbers: Iterable[int]) -> list[Any]:
         found = _runs(numbers)
-        if not found:
-            return []
-        if connection.dialect.name == "postgresql":
-            return fetch(connection, query, first=list(found), last=list(found.values()))
+        if postgres:
+            rows = fetch(connection, query, first=list(found), last=list(found.values()))
+            return list(zip(*rows, strict=True)) if packed else rows
         rows = fetch(connection, query, runs=json.dumps(found))
-        return list(zip(*map(json.loads, rows[0]), strict=True)) if packed else rows
+        return [json.loads(column) for column in rows[0]] if packed else rows
 
     return ask
 
