@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from kfp import dsl
-from kfp.dsl import Dataset, Input, Output, PipelineTaskFinalStatus
+from kfp.dsl import Dataset, Input, Output, OutputPath, PipelineTaskFinalStatus
 
 from unified_mlops.config import Config
 from unified_mlops.errors import ArgumentError, BackendError, ConfigError
@@ -265,6 +265,26 @@ def test_the_second_run_takes_its_outputs_from_the_first(run, tmp_path):
     assert told[1].cache == "same as in job 'job-1'"
     assert told[2].cache == 'parameter \'text\' changed: "" -> "other"'
     assert told[3].cache == "caching is off for this task"
+
+
+@component
+def mistake(place: str, number: OutputPath(int)):
+    with open(place, "a") as file:
+        file.write("x")
+    with open(place) as file, open(number, "w") as made:
+        made.write("7" if len(file.read()) > 1 else "seven")
+
+
+@dsl.pipeline(name="mistaken")
+def mistaken(place: str) -> int:
+    return mistake(place=place).outputs["number"]
+
+
+def test_an_output_of_the_wrong_type_fails_the_task_and_is_not_remembered(run, tmp_path):
+    first = run(mistaken, "job-1", place=str(tmp_path / "x"))
+    assert (first.state, "NUMBER_INTEGER" in first.error) == (FAILED, True)
+    again = run(mistaken, "job-2", place=str(tmp_path / "x"))
+    assert (again.state, again.outputs) == (SUCCEEDED, {"Output": 7})
 
 
 def test_outputs_that_are_too_old_are_made_again(run, tmp_path):

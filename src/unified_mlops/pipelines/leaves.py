@@ -76,7 +76,7 @@ class Leaves:
         before: tasks that an earlier run finished, by name.
         environment: says which variables to add to a task's environment.
         secret: gives the value of a secret.
-        cache: what earlier runs made; None where it is switched off.
+        cache: what earlier runs made.
     """
 
     session: Session
@@ -85,7 +85,7 @@ class Leaves:
     before: Mapping[str, TaskRecord]
     environment: Callable[[TaskRecord], Mapping[str, str]]
     secret: Callable[[Secret], str]
-    cache: JobCache | None = None
+    cache: JobCache
     _running: dict[str, TaskRequest] = field(default_factory=dict)
     _stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -111,7 +111,9 @@ class Leaves:
             made = self._known(replace(record, state="SKIPPED"), done, given)
         else:
             made = self._cached(task, record, inputs, job, given)
-        return self._finished(task, made, folder)
+        finished = replace(made, folder=str(folder), ended=time.time())
+        self.journal.keep(finished)
+        return finished
 
     def cancel(self) -> None:
         """Start nothing more, and stop what runs; returns when nothing does."""
@@ -141,8 +143,7 @@ class Leaves:
         given: Mapping[str, Any],
     ) -> TaskRecord:
         """What the cache has, or else what the plugin answers, which is then kept."""
-        cache = self.cache
-        seen = cache.look(task, record.name, inputs) if cache else Explanation.off()
+        seen = self.cache.look(task, record.name, inputs)
         record = replace(record, cache=seen.reason)
         folder = Path(given["outputs"]["outputFile"]).parent
         (folder / FILE).write_text(seen.to_json())
@@ -150,8 +151,8 @@ class Leaves:
             made = self._known(replace(record, state="SKIPPED"), seen.entry, given)
         else:
             made = self._asked(task, record, inputs, job, given)
-        if cache and seen.key:
-            cache.keep(seen, made)
+        if seen.key:
+            self.cache.keep(seen, made)
         return made
 
     def _asked(
@@ -186,11 +187,11 @@ class Leaves:
         return replace(
             record,
             state=made.state,
-            parameters=made.parameters,
+            parameters=returned(made.parameters, task.component),
             artifacts=made.artifacts,
             edges=made.edges,
             error=made.error,
-            log=made.log,
+            log=made.log[-_LOG:],
             tries=record.tries + 1,
         )
 
@@ -226,15 +227,3 @@ class Leaves:
         known = replace(record, parameters=made.parameters, artifacts=made.artifacts, edges=edges)
         self.session.note(TaskHooks.mlops_run_task, known)
         return known
-
-    def _finished(self, task: Task, made: TaskRecord, folder: Path) -> TaskRecord:
-        """The record as it is kept."""
-        finished = replace(
-            made,
-            parameters=returned(made.parameters, task.component),
-            log=made.log[-_LOG:],
-            folder=str(folder),
-            ended=time.time(),
-        )
-        self.journal.keep(finished)
-        return finished

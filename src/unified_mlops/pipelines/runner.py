@@ -164,7 +164,7 @@ class Runner:
         inputs = receive(task, before, outer, job)
         if task.condition and not task.condition.holds(inputs.parameters):
             return self._close(task, record, place, "NOT_TRIGGERED")
-        taken = {name for name in inputs.parameters if name in task.component.parameters}
+        taken = [name for name in inputs.parameters if name in task.component.parameters]
         record = replace(
             record,
             inputs={name: inputs.parameters[name] for name in taken},
