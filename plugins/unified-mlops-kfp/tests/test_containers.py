@@ -125,15 +125,17 @@ def test_a_command_runs_on_the_host_and_leaves_its_outputs(host, request_of):
 
 @pytest.mark.parametrize(
     "text",
-    ['it\'s "quoted"', "two\nlines", "{{$.inputs.parameters['x']}}", "python3", "$HOME `id`"],
+    [
+        'it\'s "quoted"',
+        "two\nlines",
+        "{{$.inputs.parameters['x']}}",
+        "python3",
+        "{{$}}",
+        "$HOME `id`",
+    ],
 )
 def test_a_value_reaches_a_command_as_it_is(on_host, text):
     assert on_host("printf", "%s", text).log == text
-
-
-def test_the_executor_input_stands_where_a_command_asks_for_it(on_host):
-    record = on_host("printf", "%s", "{{$}}")
-    assert '"parameterValues": {"text": ""}' in record.log
 
 
 def test_a_command_that_fails_or_is_not_there_fails_its_task(on_host):

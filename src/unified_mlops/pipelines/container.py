@@ -10,6 +10,7 @@ from typing import Any
 
 from unified_mlops.errors import ArgumentError
 from unified_mlops.pipelines import staging
+from unified_mlops.pipelines.component import component
 from unified_mlops.pipelines.inputs import Lookup, Values, with_inputs
 from unified_mlops.pipelines.spec import Component
 from unified_mlops.pipelines.values import fill, text
@@ -67,7 +68,7 @@ def _product(name: str, kind: Mapping[str, Any], place: str) -> dict[str, Any]:
 def resolve(
     executor: Mapping[str, Any], given: Mapping[str, Any], inputs: Mapping[str, Any], job: Lookup
 ) -> dict[str, Any]:
-    """The executor with its placeholders filled, but for `{{$}}`.
+    """The executor with its placeholders filled.
 
     In the source of a lightweight component nothing is touched.
 
@@ -84,7 +85,7 @@ def resolve(
         found = _of_executor(placeholder, given)
         return known(placeholder) if found is None else found
 
-    if not lightweight(container):
+    if component(executor) is None:
         for part in ("command", "args"):
             words = (_expand(word, given, lookup) for word in container.get(part, ()))
             container[part] = [word for words_of in words for word in words_of]
@@ -92,21 +93,21 @@ def resolve(
     return {**executor, "container": container}
 
 
-def lightweight(container: Mapping[str, Any]) -> bool:
-    """Whether a container runs a Python function that stands in its command."""
-    return any("--component_module_path" in part for part in container.get("command", [])[:-1])
-
-
 def _expand(word: str, given: Mapping[str, Any], lookup: Lookup) -> list[str]:
     """A word of the command line; `Concat` and `IfPresent` stand in it as JSON."""
     if word.startswith(('{"Concat"', '{"IfPresent"')):
         return _structure(json.loads(word), given, lookup)
-    return [text(fill(word, lookup))]
+    return [_filled(word, given, lookup)]
+
+
+def _filled(word: str, given: Mapping[str, Any], lookup: Lookup) -> str:
+    """A word with its placeholders filled once; `{{$}}` is the whole `ExecutorInput`."""
+    return json.dumps(given).join(text(fill(part, lookup)) for part in word.split("{{$}}"))
 
 
 def _structure(value: Any, given: Mapping[str, Any], lookup: Lookup) -> list[str]:
     if isinstance(value, str):
-        return [text(fill(value, lookup))]
+        return [_filled(value, given, lookup)]
     if isinstance(value, list):
         return [word for item in value for word in _structure(item, given, lookup)]
     if "Concat" in value:

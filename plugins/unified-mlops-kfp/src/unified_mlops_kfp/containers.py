@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import shutil
 import subprocess
@@ -20,9 +19,7 @@ _PROBE = 10.0
 def command(task: TaskRequest) -> list[str]:
     """The command of a container component, its arguments behind it."""
     container = task.executor["container"]
-    given = json.dumps(task.executor_input)
-    words = [*container.get("command", ()), *container.get("args", ())]
-    return [given if word == "{{$}}" else word for word in words]
+    return [*container.get("command", ()), *container.get("args", ())]
 
 
 def make_room(task: TaskRequest) -> None:
