@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from unified_mlops.pipelines.job import Observer
 from unified_mlops.records import State, TaskRecord
 
 
-class JobObserver(Protocol):
-    """What a job tells."""
+class JobObserver(Observer, Protocol):
+    """An observer who is also told when the job begins and ends."""
 
     def start(self) -> None:
         """The job begins, or is taken up again."""
-
-    def environment(self, task: TaskRecord) -> Mapping[str, str]:
-        """Variables for the process of a leaf that is about to run; asked in many threads."""
-
-    def changed(self, task: TaskRecord) -> None:
-        """A task or a group came to a new state; told from one thread at a time."""
 
     def end(self, state: State) -> None:
         """The job is over; everything has been written when this returns."""

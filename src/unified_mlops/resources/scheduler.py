@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 from unified_mlops.errors import BackendError, NotFoundError, UnifiedMLOpsError
-from unified_mlops.pipelines.journal import Journal, home
 from unified_mlops.pipelines.schedule import Schedule
 from unified_mlops.pipelines.timetable import Timetable
 from unified_mlops.resources.job_settings import SERVER
@@ -113,7 +112,8 @@ class Scheduler:
         Raises:
             BackendError: another process runs it, or a tool is away.
         """
-        job = self._found(schedule, due)
+        job_id = schedule.job_id(due)
+        job = PipelineJob.get(job_id, session=self._session, **where(schedule))
         if job is None:
             job = scheduled_job(self._session, schedule, due)
             job.submit(experiment=schedule.job["experiment"])
@@ -122,21 +122,6 @@ class Scheduler:
             job.resume()
             self._tell(f"{job.job_id} was interrupted and is resumed")
         return job
-
-    def _found(self, schedule: Schedule, due: datetime) -> PipelineJob | None:
-        """The job of a due time, if there is one.
-
-        A process that is killed while it makes the folder of a job leaves one that is not whole.
-        """
-        options, job_id = where(schedule), schedule.job_id(due)
-        root = home(options["pipeline_root"] or "", self._session.config.workspace)[0]
-        journal = Journal.of(root, schedule.job["pipeline"], job_id)
-        whole = all((journal.folder / name).exists() for name in ("pipeline.json", "job.json"))
-        if journal.folder.is_dir() and not whole:
-            if journal.alive:
-                raise BackendError(f"job {job_id!r} is being made by another process")
-            journal.delete()
-        return PipelineJob.get(job_id, session=self._session, **options)
 
     def _end(self, schedule: Schedule, due: datetime, error: str) -> None:
         job_id = schedule.job_id(due)
